@@ -1,0 +1,140 @@
+// Argument checks, the same for the GPU and the CPU verbs. Each throws std::invalid_argument.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <type_traits>
+
+#include "../types.hpp"
+#include "error.hpp"
+
+namespace flash_kmeans::detail {
+
+inline constexpr std::int64_t kMaxRows = std::numeric_limits<std::int32_t>::max();
+
+template <class T>
+void check_pointer(T const* pointer, std::string const& argument) {
+  if (pointer == nullptr) throw_invalid(argument, "null", "must point to memory");
+  if (reinterpret_cast<std::uintptr_t>(pointer) % alignof(T) != 0) {
+    throw_invalid(argument, static_cast<void const*>(pointer),
+                  "must be aligned to its element type (" + std::to_string(alignof(T)) + " bytes)");
+  }
+}
+
+// For memory that may be left out.
+template <class T>
+void check_optional(T const* pointer, char const* argument) {
+  if (pointer != nullptr) check_pointer(pointer, argument);
+}
+
+// Shape and strides, without the pointer.
+template <class T>
+void check_shape(matrix_view<T> const& v, std::string const& name, std::string const& rows,
+                 std::string const& cols) {
+  auto at_least = [](std::string const& argument, std::int64_t value, std::int64_t least) {
+    if (value < least) throw_invalid(argument, value, "must be at least " + std::to_string(least));
+  };
+  at_least(name + ".rows (" + rows + ")", v.rows, 1);
+  at_least(name + ".cols (" + cols + ")", v.cols, 1);
+  if (v.rows > kMaxRows)
+    throw_invalid(name + ".rows (" + rows + ")", v.rows, "must be at most 2147483647");
+  if (v.cols > kMaxRows)
+    throw_invalid(name + ".cols (" + cols + ")", v.cols, "must be at most 2147483647");
+  if (v.ld < v.cols) {
+    throw_invalid(name + ".ld", v.ld,
+                  "must be at least " + name + ".cols (" + std::to_string(v.cols) + ")");
+  }
+  for (int i = 0; i < 2; ++i) {
+    std::string const at = "[" + std::to_string(i) + "]";
+    at_least(name + ".batch" + at, v.batch[i], 1);
+    at_least(name + ".batch_stride" + at, v.batch_stride[i], 0);
+  }
+  if (v.batch[0] > kMaxRows / v.batch[1]) {
+    throw_invalid(name + ".batch", std::to_string(v.batch[0]) + " x " + std::to_string(v.batch[1]),
+                  "must be at most 2147483647 problems");
+  }
+}
+
+// Points and centroids of one call: their own shapes, the same d and the same batch.
+template <class P, class C>
+void check_shapes(matrix_view<P> const& x, matrix_view<C> const& c) {
+  check_shape(x, "x", "n", "d");
+  check_shape(c, "centroids", "k", "d");
+  if (c.cols != x.cols) {
+    throw_invalid("centroids.cols (d)", c.cols,
+                  "must equal x.cols (" + std::to_string(x.cols) + ")");
+  }
+  if (c.batch != x.batch) {
+    throw_invalid("centroids.batch",
+                  std::to_string(c.batch[0]) + " x " + std::to_string(c.batch[1]),
+                  "must equal x.batch (" + std::to_string(x.batch[0]) + " x " +
+                      std::to_string(x.batch[1]) + ")");
+  }
+}
+
+template <class P, class C>
+void check_views(matrix_view<P> const& x, matrix_view<C> const& c) {
+  static_assert(std::is_same_v<std::remove_const_t<C>, centroid_t<P>>,
+                "flash_kmeans: centroids are double for double points and float for all others");
+  check_shapes(x, c);
+  check_pointer(x.data, "x.data");
+  check_pointer(c.data, "centroids.data");
+}
+
+// Centroids that are written: no two problems may share a row.
+template <class C>
+void check_written(matrix_view<C> const& c) {
+  static_assert(!std::is_const_v<C>,
+                "flash_kmeans: centroids are written, their view must not be const");
+  for (int i = 0; i < 2; ++i) {
+    if (c.batch[i] > 1 && c.batch_stride[i] < c.cols) {
+      throw_invalid("centroids.batch_stride[" + std::to_string(i) + "]", c.batch_stride[i],
+                    "must be at least centroids.cols (" + std::to_string(c.cols) +
+                        "), since centroids are written");
+    }
+  }
+}
+
+inline void check_k_at_most_n(std::int64_t k, std::int64_t n) {
+  if (k > n)
+    throw_invalid("centroids.rows (k)", k,
+                  "must be at most x.rows (n = " + std::to_string(n) + ")");
+}
+
+inline void check_init(init_method init) {
+  if (init != init_method::random && init != init_method::given) {
+    throw_invalid("options.init", static_cast<int>(init), "must be random or given");
+  }
+}
+
+inline void check_options(fit_options const& options) {
+  require(options.max_iterations >= 1, "options.max_iterations", options.max_iterations,
+          "must be at least 1");
+  require(std::isfinite(options.tolerance) && options.tolerance >= 0, "options.tolerance",
+          options.tolerance, "must be finite and not negative");
+  check_init(options.init);
+}
+
+inline void check_index(cluster_index const& index) {
+  check_optional(index.counts, "index.counts");
+  check_optional(index.offsets, "index.offsets");
+  check_optional(index.order, "index.order");
+  check_optional(index.inverse, "index.inverse");
+}
+
+// All that fit is given.
+template <class P, class C>
+void check_fit(matrix_view<P> const& x, matrix_view<C> const& c, fit_outputs const& out,
+               fit_options const& options) {
+  check_views(x, c);
+  check_written(c);
+  check_k_at_most_n(c.rows, x.rows);
+  check_pointer(out.labels, "labels");
+  check_index(out.index);
+  check_optional(out.status, "status");
+  check_options(options);
+}
+
+}  // namespace flash_kmeans::detail

@@ -1,0 +1,261 @@
+// The vocabulary of the library: views, options, results, errors. Plain C++17, no nvcc needed.
+//
+// Letters used everywhere: n points, k clusters, d features, b problems of a batch; x points, c
+// centroids.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "version.hpp"
+
+// cudaStream_t without the CUDA headers.
+struct CUstream_st;
+
+namespace flash_kmeans {
+
+namespace detail {
+
+// Anything with the interface of cuda::std::mdspan (or std::mdspan) of rank 2, 3 or 4.
+template <class M, class = void>
+struct is_mdspan : std::false_type {};
+template <class M>
+struct is_mdspan<M, std::void_t<typename M::element_type, typename M::extents_type,
+                                decltype(std::declval<M const&>().data_handle()),
+                                decltype(std::declval<M const&>().stride(0))>> : std::true_type {};
+
+}  // namespace detail
+
+// A row-major matrix, or a batch of them, in memory that somebody else owns.
+//
+// data          host|device, first element of the first row of the first problem
+// rows, cols    shape of every problem: [rows][cols]; features of a row are contiguous
+// ld            elements from one row to the next, >= cols; default cols
+// batch         two batch dimensions, outer and inner; problem (i, j) has number i * batch[1] + j;
+// default {1, 1} batch_stride  elements from one problem to the next along either batch dimension
+//
+// Two batch dimensions are enough to take [b][h][n][d] and [b][n][h][d] tensors as they lie; see
+// bhsd() and nhd().
+template <class T>
+struct matrix_view {
+  using element_type = T;
+  using value_type = std::remove_const_t<T>;
+
+  T* data = nullptr;
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  std::int64_t ld = 0;
+  std::array<std::int64_t, 2> batch{1, 1};
+  std::array<std::int64_t, 2> batch_stride{0, 0};
+
+  matrix_view() = default;
+
+  matrix_view(T* data_, std::int64_t rows_, std::int64_t cols_)
+      : data(data_), rows(rows_), cols(cols_), ld(cols_) {}
+
+  matrix_view(T* data_, std::int64_t rows_, std::int64_t cols_, std::int64_t ld_,
+              std::array<std::int64_t, 2> batch_ = {1, 1},
+              std::array<std::int64_t, 2> batch_stride_ = {0, 0})
+      : data(data_),
+        rows(rows_),
+        cols(cols_),
+        ld(ld_),
+        batch(batch_),
+        batch_stride(batch_stride_) {}
+
+  // A view of T converts to a view of T const.
+  template <class U, class = std::enable_if_t<std::is_same_v<U const, T> && !std::is_const_v<U>>>
+  matrix_view(matrix_view<U> const& other)
+      : matrix_view(other.data, other.rows, other.cols, other.ld, other.batch, other.batch_stride) {
+  }
+
+  // From an mdspan [n][d], [b][n][d] or [b][h][n][d] of any strides, as long as features are
+  // contiguous (throws std::invalid_argument when they are not). A [b][n][h][d] tensor is a rank-4
+  // mdspan with layout_stride whose extents are given in the order b, h, n, d.
+  template <class M,
+            class = std::enable_if_t<detail::is_mdspan<M>::value &&
+                                     std::is_convertible_v<typename M::element_type*, T*>>,
+            class = void>
+  matrix_view(M const& m) : data(m.data_handle()) {
+    constexpr auto rank = M::rank();
+    static_assert(rank >= 2 && rank <= 4,
+                  "flash_kmeans::matrix_view takes mdspans of rank 2, 3 and 4");
+    auto extent = [&](std::size_t r) { return static_cast<std::int64_t>(m.extent(r)); };
+    auto stride = [&](std::size_t r) { return static_cast<std::int64_t>(m.stride(r)); };
+    rows = extent(rank - 2);
+    cols = extent(rank - 1);
+    // The stride of a dimension of extent 1 is never used, so it is not held against the caller.
+    ld = rows > 1 ? stride(rank - 2) : cols;
+    for (std::size_t r = 0; r + 2 < rank; ++r) {
+      std::size_t const to = r + 4 - rank;
+      batch[to] = extent(r);
+      batch_stride[to] = stride(r);
+    }
+    if (cols > 1 && stride(rank - 1) != 1) {
+      throw std::invalid_argument("flash_kmeans: mdspan has stride " +
+                                  std::to_string(stride(rank - 1)) +
+                                  " along the features, must be 1");
+    }
+  }
+
+  // b problems one after the other: [b][rows][cols], contiguous.
+  static matrix_view batched(T* data, std::int64_t b, std::int64_t rows, std::int64_t cols) {
+    return {data, rows, cols, cols, {b, 1}, {rows * cols, 0}};
+  }
+
+  // A contiguous tensor [b][h][n][d]: every (b, h) is a problem of n rows.
+  static matrix_view bhsd(T* data, std::int64_t b, std::int64_t h, std::int64_t n, std::int64_t d) {
+    return {data, n, d, d, {b, h}, {h * n * d, n * d}};
+  }
+
+  // A contiguous tensor [b][n][h][d]: every (b, h) is a problem of n rows that lie h * d apart.
+  static matrix_view nhd(T* data, std::int64_t b, std::int64_t n, std::int64_t h, std::int64_t d) {
+    return {data, n, d, h * d, {b, h}, {n * h * d, d}};
+  }
+
+  // Number of problems.
+  std::int64_t batch_count() const { return batch[0] * batch[1]; }
+
+  // Offset in elements of problem number i.
+  std::int64_t problem_offset(std::int64_t i) const {
+    return (i / batch[1]) * batch_stride[0] + (i % batch[1]) * batch_stride[1];
+  }
+};
+
+template <class M, class = std::enable_if_t<detail::is_mdspan<M>::value>>
+matrix_view(M const&) -> matrix_view<typename M::element_type>;
+
+// Type of centroids, sums and distances for points of type T: double for double, float for all
+// others.
+template <class T>
+using centroid_t = std::conditional_t<std::is_same_v<std::remove_cv_t<T>, double>, double, float>;
+
+// Where the first centroids come from.
+enum class init_method {
+  random,  // k distinct points of the problem, drawn uniformly without replacement
+  given    // what the caller left in the centroids (warm start)
+};
+
+struct fit_options {
+  // Largest number of update steps, >= 1. (scikit-learn: max_iter)
+  int max_iterations = 300;
+  // A problem has converged when the squared distances that its centroids moved in one update sum
+  // to no more than tolerance x the mean over features of the variance of its points. Finite, >= 0;
+  // 0 asks for centroids that do not move at all and saves the pass over the points that computes
+  // the variance. (scikit-learn: tol)
+  double tolerance = 1e-4;
+  init_method init = init_method::random;
+  // Seed of init_method::random; problem i of a batch draws from its own stream.
+  std::uint64_t seed = 0;
+  // Assign once more after the last update, so that labels, cluster_index and inertia belong to the
+  // returned centroids. Without it labels and cluster_index are those that the last update was
+  // computed from, inertia is NaN, and a call saves one assignment.
+  bool closing_assignment = true;
+};
+
+// The kernels that an assignment may run on.
+enum class assign_kernel {
+  automatic,  // the best one that the running device has an image for
+  host,       // flash_kmeans::host, never chosen on a GPU
+  simt,       // any GPU, any type: FMA units
+  sm80        // Ampere and later, half and bfloat16: mma.sync
+};
+
+inline char const* to_string(assign_kernel kernel) {
+  switch (kernel) {
+    case assign_kernel::automatic: return "automatic";
+    case assign_kernel::host: return "host";
+    case assign_kernel::simt: return "simt";
+    case assign_kernel::sm80: return "sm80";
+  }
+  return "unknown";
+}
+
+// Where and how a call runs on the GPU.
+struct execution {
+  // Everything is queued here; nullptr is the default stream.
+  CUstream_st* stream = nullptr;
+  // device, 256-byte aligned, at least as many bytes as the verb's *_workspace_bytes says; its
+  // contents are lost. nullptr: one cudaMallocAsync and one cudaFreeAsync on the stream.
+  void* workspace = nullptr;
+  std::size_t workspace_bytes = 0;
+  // Force a path, for tests and benchmarks. std::invalid_argument where it cannot run.
+  assign_kernel kernel = assign_kernel::automatic;
+};
+
+// What a sort of the points by cluster gives. Every pointer may be null: what is null is not
+// written. All are device memory (host memory for flash_kmeans::host) and contiguous over the
+// batch; indices count inside their own problem.
+struct cluster_index {
+  std::int32_t* counts = nullptr;  // [b][k]    points of each cluster
+  std::int32_t* offsets =
+      nullptr;  // [b][k+1]  where each cluster starts in order; the last one is n
+  std::int32_t* order =
+      nullptr;  // [b][n]    points sorted by cluster, stable (ascending inside a cluster)
+  std::int32_t* inverse = nullptr;  // [b][n]    position of each point in order
+};
+
+// How one problem ended; one per problem of a batch.
+struct fit_status {
+  double inertia;  // sum over points of the squared distance to the own centroid; NaN when not
+                   // asked for
+  double shift;    // sum of the squared distances that the centroids moved in the last update
+  std::int32_t iterations;  // updates done
+  std::int32_t converged;   // 1 when the last shift was within the tolerance
+};
+
+// What fit writes. A plain label pointer converts.
+struct fit_outputs {
+  std::int32_t* labels = nullptr;  // [b][n], contiguous, required
+  cluster_index index{};           // optional by-products
+  fit_status* status = nullptr;    // [b], optional
+
+  fit_outputs() = default;
+  fit_outputs(std::int32_t* labels_, cluster_index index_ = {}, fit_status* status_ = nullptr)
+      : labels(labels_), index(index_), status(status_) {}
+};
+
+// What predict writes. A plain label pointer converts. C is the type of the centroids.
+template <class C>
+struct predict_outputs {
+  std::int32_t* labels = nullptr;  // [b][n], contiguous, required
+  C* distances = nullptr;          // [b][n], optional: squared distance to the nearest centroid
+
+  predict_outputs() = default;
+  predict_outputs(std::int32_t* labels_, C* distances_ = nullptr)
+      : labels(labels_), distances(distances_) {}
+};
+
+// What update_centroids writes besides the centroids.
+struct update_outputs {
+  cluster_index index{};    // optional by-products
+  double* shift = nullptr;  // [b], optional: sum of the squared distances that the centroids moved
+
+  update_outputs() = default;
+  update_outputs(cluster_index index_, double* shift_ = nullptr) : index(index_), shift(shift_) {}
+};
+
+// A fit in one glance; a batch is folded into one.
+struct fit_result {
+  int iterations = 0;                               // most over the problems
+  bool converged = false;                           // all problems did
+  double inertia = 0;                               // summed over the problems
+  assign_kernel kernel = assign_kernel::automatic;  // what the assignments ran on
+};
+
+// A call into CUDA failed. code() is the cudaError_t.
+class cuda_error : public std::runtime_error {
+ public:
+  cuda_error(int code, std::string const& what) : std::runtime_error(what), code_(code) {}
+  int code() const noexcept { return code_; }
+
+ private:
+  int code_;
+};
+
+}  // namespace flash_kmeans
