@@ -1,0 +1,74 @@
+// The running best of one point, and what every assignment kernel is given.
+//
+// |x - c|^2 = |x|^2 - 2 (x.c - |c|^2/2), so the nearest centroid has the largest score x.c -
+// |c|^2/2. |x|^2 is never formed: it would only cost range and rounding.
+#pragma once
+
+#include <cstdint>
+
+#include "../../types.hpp"
+#include "../config.cuh"
+#include "../device_matrix.cuh"
+
+namespace flash_kmeans::detail {
+inline namespace FLASH_KMEANS_ABI {
+
+// Largest score and the lowest index that has it. A NaN never wins; without any winner the index
+// stays 0.
+template <class Acc>
+struct best_score {
+  Acc score;
+  std::int32_t index;
+
+  // Not default member initialisers: nvcc 13.0 evaluates those of an array of arrays at compile
+  // time and zeroes all but the first row.
+  __device__ best_score() : score(-kInfinity<Acc>), index(0) {}
+  __device__ best_score(Acc s, std::int32_t i) : score(s), index(i) {}
+
+  // For indices offered in ascending order.
+  __device__ void offer(Acc s, std::int32_t i) {
+    if (s > score) {
+      score = s;
+      index = i;
+    }
+  }
+
+  // For bests of any index ranges. One that never had a winner is (-inf, 0), which loses to any
+  // finite score.
+  __device__ void merge(Acc s, std::int32_t i) {
+    if (s > score || (s == score && i < index)) {
+      score = s;
+      index = i;
+    }
+  }
+
+  // Over neighbouring lanes, a power of two of them.
+  __device__ void merge_lanes(int lanes) {
+    for (int step = lanes / 2; step > 0; step /= 2) {
+      Acc const s = __shfl_xor_sync(0xffffffffu, score, step);
+      std::int32_t const i = __shfl_xor_sync(0xffffffffu, index, step);
+      merge(s, i);
+    }
+  }
+};
+
+template <class T>
+struct assign_params {
+  device_matrix<T const> x;   // [b][n][d]
+  device_matrix<T const> c;   // [b][k][d], in the type of the points (norms.cuh)
+  centroid_t<T> const* bias;  // [b][bias_stride], -|c|^2/2, -inf from k on
+  std::int64_t bias_stride;
+  std::int32_t* labels;      // [b][n]
+  fit_status const* status;  // [b] or null: problems that have converged keep their labels
+  std::int64_t n;
+  std::int32_t k, d;
+  std::int64_t tiles_per_problem;
+  std::int64_t tiles;  // over all problems
+
+  __device__ bool skips(std::int64_t problem) const {
+    return status != nullptr && status[problem].converged != 0;
+  }
+};
+
+}  // namespace FLASH_KMEANS_ABI
+}  // namespace flash_kmeans::detail

@@ -1,0 +1,81 @@
+// Squared distance of every point to its own centroid, and the sum per problem (the inertia).
+//
+// Differences are formed first and squared then, with the master centroids, so nothing cancels. A
+// group of lanes takes a row; every block sums its rows in double into one slot (kernel_sum.cuh
+// adds them up).
+#pragma once
+
+#include <cstdint>
+
+#include "../../types.hpp"
+#include "../config.cuh"
+#include "../device_matrix.cuh"
+#include "../reduce.cuh"
+
+namespace flash_kmeans::detail {
+inline namespace FLASH_KMEANS_ABI {
+
+inline constexpr int kDistancesThreads = 256;
+
+template <class T>
+struct distances_params {
+  using acc = centroid_t<T>;
+  device_matrix<T const> x;    // [b][n][d]
+  device_matrix<acc const> c;  // [b][k][d]
+  std::int32_t const* labels;  // [b][n]
+  acc* distances;              // [b][n] or null
+  double* partials;            // [b][blocks_per_problem] or null
+  std::int64_t n;
+  std::int32_t d;
+  std::int32_t lanes;  // a row's group of lanes: a power of two up to 32
+  std::int64_t rows_per_block;
+  std::int64_t blocks_per_problem;
+  std::int64_t blocks;  // over all problems
+};
+
+// V: elements that a lane reads at once; rows are aligned and d is a multiple.
+template <class T, int V>
+FLASH_KMEANS_KERNEL void __launch_bounds__(kDistancesThreads)
+    distances_kernel(distances_params<T> const p) {
+  using acc = typename distances_params<T>::acc;
+  int const lane = threadIdx.x % p.lanes, group = threadIdx.x / p.lanes,
+            groups = kDistancesThreads / p.lanes;
+  for (std::int64_t block = blockIdx.x; block < p.blocks; block += gridDim.x) {
+    std::int64_t const b = block / p.blocks_per_problem;
+    std::int64_t const first = (block - b * p.blocks_per_problem) * p.rows_per_block;
+    std::int64_t const last = first + p.rows_per_block < p.n ? first + p.rows_per_block : p.n;
+    T const* const x = p.x.problem(b);
+    acc const* const c = p.c.problem(b);
+    std::int32_t const* const labels = p.labels + b * p.n;
+
+    double sum = 0;
+    // Whole warps go round together; a group beyond the end reads the last row again and drops it.
+    for (std::int64_t base = first; base < last; base += groups) {
+      std::int64_t const row = base + group, read = row < last ? row : last - 1;
+      T const* const point = x + read * p.x.ld;
+      acc const* const centroid = c + labels[read] * p.c.ld;
+      acc squares = 0;
+#pragma unroll 4
+      for (int i = lane * V; i < p.d; i += p.lanes * V) {
+        auto const values = *reinterpret_cast<pack<T, V> const*>(point + i);
+#pragma unroll
+        for (int v = 0; v < V; ++v) {
+          acc const difference = widen<acc>(values.values[v]) - centroid[i + v];
+          squares += difference * difference;
+        }
+      }
+      squares = group_sum(squares, p.lanes);
+      if (lane == 0 && row < last) {
+        if (p.distances != nullptr) p.distances[b * p.n + row] = squares;
+        sum += squares;
+      }
+    }
+    if (p.partials != nullptr) {
+      sum = block_sum(sum);
+      if (threadIdx.x == 0) p.partials[block] = sum;
+    }
+  }
+}
+
+}  // namespace FLASH_KMEANS_ABI
+}  // namespace flash_kmeans::detail

@@ -1,0 +1,110 @@
+// Matrices and element types as kernels see them.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+#include "../types.hpp"
+#include "config.cuh"
+
+namespace flash_kmeans::detail {
+inline namespace FLASH_KMEANS_ABI {
+
+// Types that points may have on the GPU.
+template <class T>
+inline constexpr bool is_point_v = std::is_same_v<T, __half> || std::is_same_v<T, __nv_bfloat16> ||
+                                   std::is_same_v<T, float> || std::is_same_v<T, double>;
+
+template <class T>
+constexpr void check_point_type() {
+  static_assert(is_point_v<T>, "flash_kmeans: points are __half, __nv_bfloat16, float or double");
+}
+
+template <class T>
+inline constexpr bool is_half_v = std::is_same_v<T, __half> || std::is_same_v<T, __nv_bfloat16>;
+
+// A constant, since the functions of std::numeric_limits are host code.
+template <class Acc>
+inline constexpr Acc kInfinity = std::numeric_limits<Acc>::infinity();
+
+// [batch][rows][cols] with the strides of a matrix_view; rows and cols travel apart.
+template <class T>
+struct device_matrix {
+  T* data;
+  std::int64_t ld;
+  std::int64_t outer_stride;
+  std::int64_t inner_stride;
+  std::int64_t inner_batch;
+
+  device_matrix() = default;
+  template <class U>
+  explicit device_matrix(matrix_view<U> const& v)
+      : data(v.data),
+        ld(v.ld),
+        outer_stride(v.batch_stride[0]),
+        inner_stride(v.batch_stride[1]),
+        inner_batch(v.batch[1]) {}
+  // Contiguous problems, `stride` elements apart.
+  device_matrix(T* data_, std::int64_t ld_, std::int64_t stride)
+      : data(data_), ld(ld_), outer_stride(stride), inner_stride(0), inner_batch(1) {}
+
+  __device__ T* problem(std::int64_t b) const {
+    if (inner_batch == 1) return data + b * outer_stride;
+    std::int64_t const outer = b / inner_batch;
+    return data + outer * outer_stride + (b - outer * inner_batch) * inner_stride;
+  }
+};
+
+// Whether every row of every problem starts on a multiple of `bytes`.
+template <class T>
+bool rows_aligned(matrix_view<T> const& v, std::size_t bytes) {
+  auto multiple = [&](std::int64_t elements) {
+    return static_cast<std::size_t>(elements) * sizeof(T) % bytes == 0;
+  };
+  return reinterpret_cast<std::uintptr_t>(v.data) % bytes == 0 && (v.rows == 1 || multiple(v.ld)) &&
+         (v.batch[0] == 1 || multiple(v.batch_stride[0])) &&
+         (v.batch[1] == 1 || multiple(v.batch_stride[1]));
+}
+
+template <class Acc, class T>
+__device__ Acc widen(T value) {
+  if constexpr (std::is_same_v<T, __half>) {
+    return __half2float(value);
+  } else if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+    return __bfloat162float(value);
+  } else {
+    return static_cast<Acc>(value);
+  }
+}
+
+// Rounds a centroid's coordinate to the type of the points; beyond the type's range the largest
+// finite value stands in, so that no infinity enters a product.
+template <class T, class Acc>
+__device__ T narrow(Acc value) {
+  if constexpr (std::is_same_v<T, __half>) {
+    float const largest = 65504.0f;
+    return __float2half_rn(value > largest ? largest : value < -largest ? -largest : value);
+  } else if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+    float const largest = 3.38953139e38f;
+    return __float2bfloat16_rn(value > largest ? largest : value < -largest ? -largest : value);
+  } else {
+    return value;
+  }
+}
+
+// V neighbouring elements, read in one access.
+template <class T, int V>
+struct alignas(sizeof(T) * V) pack {
+  T values[V];
+};
+
+// Elements of a row that one lane reads at once: 8 bytes of half, 16 bytes of float and double.
+template <class T>
+inline constexpr int kVector = sizeof(T) == 8 ? 2 : 4;
+
+}  // namespace FLASH_KMEANS_ABI
+}  // namespace flash_kmeans::detail

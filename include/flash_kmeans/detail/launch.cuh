@@ -1,0 +1,75 @@
+// How kernels are launched and how failures of CUDA calls are reported.
+#pragma once
+
+#include <cstdint>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "../types.hpp"
+#include "config.cuh"
+
+namespace flash_kmeans::detail {
+inline namespace FLASH_KMEANS_ABI {
+
+inline void check_cuda(cudaError_t status, char const* what) {
+  if (status != cudaSuccess) {
+    throw cuda_error(static_cast<int>(status), std::string("flash_kmeans: ") + what + ": " +
+                                                   cudaGetErrorName(status) + ": " +
+                                                   cudaGetErrorString(status));
+  }
+}
+
+// Queues kernel(params) and reports a launch that was refused. The status of the launch itself is
+// used, so an error that the caller's own code left behind is neither reported nor cleared here.
+template <class Params>
+void launch(void (*kernel)(Params), char const* name, std::int64_t blocks, int threads,
+            cudaStream_t stream, Params const& params, std::size_t shared_bytes = 0) {
+  if (shared_bytes > 48 * 1024) {
+    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                    static_cast<int>(shared_bytes)),
+               name);
+    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                    cudaSharedmemCarveoutMaxShared),
+               name);
+  }
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(static_cast<unsigned>(blocks));
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream;
+  check_cuda(cudaLaunchKernelEx(&config, kernel, params), name);
+}
+
+// Copies from the device and waits for the stream.
+template <class Value>
+void fetch(Value* to, Value const* from, std::size_t count, cudaStream_t stream, char const* what) {
+  check_cuda(cudaMemcpyAsync(to, from, count * sizeof(Value), cudaMemcpyDeviceToHost, stream),
+             what);
+  check_cuda(cudaStreamSynchronize(stream), what);
+}
+
+inline double fetch_sum(double const* values, std::int64_t count, cudaStream_t stream,
+                        char const* what) {
+  std::vector<double> fetched(static_cast<std::size_t>(count));
+  fetch(fetched.data(), values, fetched.size(), stream, what);
+  return std::accumulate(fetched.begin(), fetched.end(), 0.0);
+}
+
+// Blocks for `work` pieces of work when the kernel strides over the grid.
+inline std::int64_t grid_for(std::int64_t work) {
+  constexpr std::int64_t kMaxBlocks = 2147483647;
+  return work < kMaxBlocks ? work : kMaxBlocks;
+}
+
+// Whether the image of the kernel that this device runs holds the kernel's body: without the
+// instructions it needs, a kernel is compiled empty and with a smaller launch bound.
+template <class Params>
+bool runs_here(void (*kernel)(Params), int threads) {
+  cudaFuncAttributes attributes{};
+  check_cuda(cudaFuncGetAttributes(&attributes, kernel), "cudaFuncGetAttributes");
+  return attributes.maxThreadsPerBlock >= threads;
+}
+
+}  // namespace FLASH_KMEANS_ABI
+}  // namespace flash_kmeans::detail

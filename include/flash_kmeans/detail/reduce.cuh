@@ -1,0 +1,44 @@
+// Sums in a fixed order, so that the same input gives the same bits.
+#pragma once
+
+#include <cstdint>
+
+#include "config.cuh"
+
+namespace flash_kmeans::detail {
+inline namespace FLASH_KMEANS_ABI {
+
+// Sum over a power-of-two group of lanes; every lane of the group gets it.
+template <class Value>
+__device__ Value group_sum(Value value, int lanes) {
+  for (int step = lanes / 2; step > 0; step /= 2) {
+    value += __shfl_xor_sync(0xffffffffu, value, step);
+  }
+  return value;
+}
+
+// Sum over the block; thread 0 gets it. All threads of a block of whole warps call it.
+__device__ inline double block_sum(double value) {
+  __shared__ double warp_sums[32];
+  int const lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  value = group_sum(value, 32);
+  __syncthreads();  // an earlier call's result has been read
+  if (lane == 0) warp_sums[warp] = value;
+  __syncthreads();
+  double total = 0;
+  if (threadIdx.x == 0) {
+    for (int w = 0; w < static_cast<int>(blockDim.x) / 32; ++w) total += warp_sums[w];
+  }
+  return total;
+}
+
+// Sum of values[0..count); thread 0 gets it.
+template <int Threads>
+__device__ double block_strided_sum(double const* values, std::int64_t count) {
+  double sum = 0;
+  for (std::int64_t i = threadIdx.x; i < count; i += Threads) sum += values[i];
+  return block_sum(sum);
+}
+
+}  // namespace FLASH_KMEANS_ABI
+}  // namespace flash_kmeans::detail

@@ -1,0 +1,172 @@
+// Launches of an update: sort the points by cluster, add up the segments, finish the centroids.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "../../types.hpp"
+#include "../config.cuh"
+#include "../device_matrix.cuh"
+#include "../launch.cuh"
+#include "../math.hpp"
+#include "../workspace.cuh"
+#include "kernel_finish.cuh"
+#include "kernel_fold.cuh"
+#include "kernel_index.cuh"
+#include "kernel_segments.cuh"
+#include "sort.cuh"
+
+namespace flash_kmeans::detail {
+inline namespace FLASH_KMEANS_ABI {
+
+inline bool wanted(cluster_index const& index) {
+  return index.counts != nullptr || index.offsets != nullptr || index.order != nullptr ||
+         index.inverse != nullptr;
+}
+
+// Where labels come from decides whether they need a bucket for those outside [0, k).
+enum class label_source { assignment, caller };
+
+template <class T>
+class centroid_update {
+ public:
+  using acc = centroid_t<T>;
+
+  centroid_update(matrix_view<T const> const& x, matrix_view<acc> const& c, label_source labels,
+                  arena& memory)
+      : x_(x),
+        c_(c),
+        b_(x.batch_count()),
+        group_(group_size(b_, x.rows, buckets(c.rows, labels))),
+        sort_(group_, x.rows, c.rows, buckets(c.rows, labels), memory) {
+    constexpr int V = kVector<T>;
+    vector_ = x.cols % V == 0 && rows_aligned(x, V * sizeof(T));
+    std::int64_t const vectors = ceil_div<std::int64_t>(x.cols, vector_ ? V : 1);
+    lanes_ = std::min<std::int64_t>(vectors, 128);
+    column_blocks_ = ceil_div(vectors, lanes_);
+    // About a million accumulators fill the GPU and bound the slots' memory; chunks shorter than 64
+    // points would spend more on borders than they gain.
+    constexpr std::int64_t kAccumulators = 1 << 20, kShortestChunk = 64;
+    std::int64_t const count = group_ * x.rows;
+    chunk_ = std::max(kShortestChunk,
+                      ceil_div(count, std::max<std::int64_t>(1, kAccumulators / x.cols)));
+    sums_ = memory.take<acc>(group_ * c.rows * x.cols);
+    slots_ = memory.take<acc>(ceil_div(count, chunk_) * 2 * x.cols);
+    folded_ = memory.take<double>(ceil_div(count, chunk_) / kFold * x.cols);
+    shifts_ = memory.take<double>(b_ * c.rows);
+  }
+
+  // One update of the masters. status: problems that have converged keep theirs.
+  void queue(std::int32_t const* labels, fit_status const* status, cluster_index const& index,
+             cudaStream_t stream) {
+    for_each_group(labels, stream, [&](sorted_points const& sorted, std::int64_t problems) {
+      queue_segments(sorted, status, stream);
+      queue_fold(sorted, stream);
+      queue_finish(sorted, problems, status, stream);
+      if (wanted(index)) queue_index(sorted, problems, index, stream);
+    });
+  }
+
+  // Only the by-products of these labels.
+  void queue_index(std::int32_t const* labels, cluster_index const& index, cudaStream_t stream) {
+    for_each_group(labels, stream, [&](sorted_points const& sorted, std::int64_t problems) {
+      queue_index(sorted, problems, index, stream);
+    });
+  }
+
+  // [b][k], squared distance that each centroid moved in the last update of a problem that had not
+  // converged.
+  double const* shifts() const { return shifts_; }
+
+ private:
+  static std::int64_t buckets(std::int64_t k, label_source labels) {
+    return labels == label_source::caller ? k + 1 : k;
+  }
+
+  // Positions and clusters of a group are counted in 31 bits: sort, grids and keys hold them.
+  static std::int64_t group_size(std::int64_t b, std::int64_t n, std::int64_t buckets) {
+    return std::min({b, std::int64_t{2147483647} / n, std::int64_t{2147483647} / buckets});
+  }
+
+  template <class Body>
+  void for_each_group(std::int32_t const* labels, cudaStream_t stream, Body&& body) {
+    for (std::int64_t first = 0; first < b_; first += group_) {
+      std::int64_t const problems = std::min(group_, b_ - first);
+      body(sort_.queue(labels + first * x_.rows, first, problems, stream), problems);
+    }
+  }
+
+  void queue_segments(sorted_points const& sorted, fit_status const* status,
+                      cudaStream_t stream) const {
+    segments_params<T> p{};
+    p.sorted = sorted;
+    p.x = device_matrix<T const>(x_);
+    p.sums = sums_;
+    p.slots = slots_;
+    p.status = status;
+    p.chunk = static_cast<std::uint32_t>(chunk_);
+    p.chunks = static_cast<std::uint32_t>(ceil_div<std::int64_t>(sorted.count, chunk_));
+    p.d = static_cast<std::int32_t>(x_.cols);
+    p.lanes = static_cast<std::int32_t>(lanes_);
+    p.column_blocks = static_cast<std::int32_t>(column_blocks_);
+    std::int64_t const blocks =
+        ceil_div<std::int64_t>(p.chunks, kSegmentsThreads / lanes_) * column_blocks_;
+    launch(vector_ ? segments_kernel<T, kVector<T>> : segments_kernel<T, 1>, "segments_kernel",
+           blocks, kSegmentsThreads, stream, p);
+  }
+
+  // Nothing for small problems: no cluster of theirs has a run of kFold chunks between two others.
+  void queue_fold(sorted_points const& sorted, cudaStream_t stream) const {
+    std::int64_t const chunks = ceil_div<std::int64_t>(sorted.count, chunk_);
+    if (chunks <= 2 * kFold) return;
+    launch(fold_kernel<acc>, "fold_kernel", chunks / kFold, kFoldThreads, stream,
+           fold_params<acc>{sorted, slots_, folded_, static_cast<std::uint32_t>(chunk_),
+                            static_cast<std::int32_t>(x_.cols)});
+  }
+
+  void queue_finish(sorted_points const& sorted, std::int64_t problems, fit_status const* status,
+                    cudaStream_t stream) const {
+    finish_params<T> p{};
+    p.sorted = sorted;
+    p.sums = sums_;
+    p.slots = slots_;
+    p.folded = folded_;
+    p.fold = kFold;
+    p.c = device_matrix<acc>(c_);
+    p.shifts = shifts_;
+    p.status = status;
+    p.chunk = static_cast<std::uint32_t>(chunk_);
+    p.d = static_cast<std::int32_t>(x_.cols);
+    p.cols = 1;
+    while (p.cols < 256 && p.cols < p.d) p.cols *= 2;
+    std::int64_t const clusters = problems * sorted.k;
+    // Few clusters are large ones: more teams to fold their slots.
+    constexpr std::int64_t kFewClusters = 512;
+    int const threads = clusters < kFewClusters ? kFinishThreads : std::max(p.cols, 32);
+    launch(finish_kernel<T>, "finish_kernel", clusters, threads, stream, p);
+  }
+
+  static void queue_index(sorted_points const& sorted, std::int64_t problems,
+                          cluster_index const& index, cudaStream_t stream) {
+    index_params const p{sorted, index, problems * (std::int64_t{sorted.k} + 1)};
+    launch(
+        index_kernel<kIndexThreads>, "index_kernel",
+        ceil_div<std::int64_t>(std::max<std::int64_t>(sorted.count, p.boundaries), kIndexThreads),
+        kIndexThreads, stream, p);
+  }
+
+  matrix_view<T const> x_;
+  matrix_view<acc> c_;
+  std::int64_t b_;
+  std::int64_t group_;  // problems sorted together
+  point_sort sort_;
+  bool vector_;
+  std::int64_t lanes_, column_blocks_, chunk_;
+  acc* sums_;
+  acc* slots_;
+  double* folded_;
+  double* shifts_;
+};
+
+}  // namespace FLASH_KMEANS_ABI
+}  // namespace flash_kmeans::detail

@@ -1,0 +1,46 @@
+// Shortens the slots of clusters that span very many chunks, so that no block of kernel_finish.cuh
+// has a long row to add.
+//
+// Chunks are taken kFold at a time. Where such a run lies inside one cluster that began before it,
+// its slots are added up in order into one row of `folded`; everywhere else there is nothing to do.
+#pragma once
+
+#include <cstdint>
+
+#include "../../types.hpp"
+#include "../config.cuh"
+#include "../device_matrix.cuh"
+#include "sorted.cuh"
+
+namespace flash_kmeans::detail {
+inline namespace FLASH_KMEANS_ABI {
+
+inline constexpr int kFoldThreads = 128;
+inline constexpr std::uint32_t kFold = 64;
+
+template <class Acc>
+struct fold_params {
+  sorted_points sorted;
+  Acc const* slots;     // [chunks][2][d]
+  double* folded;       // [chunks / kFold][d]
+  std::uint32_t chunk;  // sorted points of one chunk
+  std::int32_t d;
+};
+
+// One block a run of kFold chunks.
+template <class Acc>
+FLASH_KMEANS_KERNEL void __launch_bounds__(kFoldThreads) fold_kernel(fold_params<Acc> const p) {
+  std::uint32_t const first = blockIdx.x * kFold, begin = first * p.chunk;
+  std::uint32_t const end =
+      p.sorted.count - begin > kFold * p.chunk ? begin + kFold * p.chunk : p.sorted.count;
+  if (begin == 0 || p.sorted.keys[begin - 1] != p.sorted.keys[end - 1]) return;
+  for (std::int32_t i = threadIdx.x; i < p.d; i += kFoldThreads) {
+    double sum = 0;
+#pragma unroll 8
+    for (std::uint32_t c = 0; c < kFold; ++c) sum += p.slots[std::int64_t{first + c} * 2 * p.d + i];
+    p.folded[std::int64_t{blockIdx.x} * p.d + i] = sum;
+  }
+}
+
+}  // namespace FLASH_KMEANS_ABI
+}  // namespace flash_kmeans::detail

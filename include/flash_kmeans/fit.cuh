@@ -1,0 +1,141 @@
+// flash_kmeans::fit: points in, centroids, labels and inertia out.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+#include <vector>
+
+#include "detail/checks.hpp"
+#include "detail/lloyd.cuh"
+#include "types.hpp"
+
+namespace flash_kmeans {
+
+namespace detail {
+inline namespace FLASH_KMEANS_ABI {
+
+// What fit and fit_async share: stop is lloyd::queue's; ended(lloyd) runs while the workspace is
+// still held.
+template <class T, class Stop, class Ended>
+assign_kernel run_fit(matrix_view<T const> const& x, matrix_view<centroid_t<T>> const& c,
+                      fit_outputs const& out, fit_options const& options, execution const& exec,
+                      Stop&& stop, Ended&& ended) {
+  check_fit(x, c, out, options);
+  assign_kernel const kernel =
+      choose_kernel<T>({x.batch_count(), x.rows, c.rows, x.cols}, exec.kernel);
+  arena sizing;
+  lloyd<T>(x, c, out, options, kernel, sizing);
+  workspace const block(exec, sizing.used());
+  arena memory(block.data());
+  lloyd<T> fit(x, c, out, options, kernel, memory);
+  fit.queue(exec.stream, [&](int iterations) { return stop(fit, iterations); });
+  ended(fit);
+  return kernel;
+}
+
+}  // namespace FLASH_KMEANS_ABI
+}  // namespace detail
+
+inline namespace FLASH_KMEANS_ABI {
+
+// Bytes of execution::workspace that fit and fit_async need for these shapes and options on the
+// current device.
+//
+// x, centroids  [in] shapes, strides and batch as for fit; the data pointers are not read and may
+// be null options       [in] as for fit Roughly, in bytes: 24 b n + (batch rounded up to 128 k) x 4
+// b + 10 b k d, and 16 MiB at most for partial sums. Synchronises nothing. Throws
+// std::invalid_argument for a bad shape or option, cuda_error without a device.
+template <class P, class C>
+std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids,
+                                fit_options const& options = {}) {
+  using T = std::remove_const_t<P>;
+  detail::check_point_type<T>();
+  detail::check_shapes(x, centroids);
+  detail::check_k_at_most_n(centroids.rows, x.rows);
+  detail::check_options(options);
+  detail::arena sizing;
+  detail::lloyd<T>(x, centroids, {}, options, assign_kernel::automatic, sizing);
+  return sizing.used();
+}
+
+// Exact Lloyd k-means of every problem of a batch, queued on the stream. Returns the kernel that
+// assignments run on.
+//
+// x          [in]      device, [b][n][d] in any strides of matrix_view, __half, __nv_bfloat16,
+// float or double,
+//                      aligned to its element; 1 <= d, 1 <= k <= n <= 2^31-1. Rows that start on
+//                      multiples of 16 bytes are read fastest. A point with a NaN gets label 0 and
+//                      makes that centroid NaN.
+// centroids  [in,out]  device, [b][k][d], float (double for double points), any strides that keep
+// problems apart.
+//                      Read under init_method::given, written always. These are the masters: sums
+//                      and means are never rounded to half. For half and bfloat16 points each
+//                      assignment multiplies a copy that is rounded to the type of the points, and
+//                      labels are exact for that copy.
+// outputs    [out]     device: labels [b][n] int32, and optionally a cluster_index and fit_status
+// [b]; a plain label
+//                      pointer converts. status.iterations, converged, shift and inertia stay on
+//                      the device.
+// options    [in]      see fit_options
+// exec       [in]      stream, workspace (fit_workspace_bytes), forced kernel
+//
+// An empty cluster keeps its centroid. Ties go to the lowest index. A problem of a batch that has
+// converged stays as it is while others go on.
+//
+// Cost an iteration: 2 b n k d FLOPs; the points are read twice (assignment, update), and about 60
+// b n bytes move for the sort. A tolerance above 0 reads the points once more per fit, a closing
+// assignment costs one more assignment and reads the points for the inertia. The number of kernels
+// depends on the shape and max_iterations only: iterations after convergence are queued too and end
+// early on the device, all but the sort; choose max_iterations accordingly, or call fit, which
+// looks. Deterministic: the same input, options and device give the same bits. Synchronises nothing
+// and, given a workspace, allocates nothing; can be captured into a CUDA graph. Throws
+// std::invalid_argument naming argument and value before anything is queued, and cuda_error. Source
+// of the method: S. Lloyd, Least squares quantization in PCM, IEEE Trans. Inf. Theory 28 (1982);
+// the tolerance is scikit-learn's.
+template <class P, class C>
+assign_kernel fit_async(matrix_view<P> const& x, matrix_view<C> const& centroids,
+                        fit_outputs const& outputs, fit_options const& options = {},
+                        execution const& exec = {}) {
+  using T = std::remove_const_t<P>;
+  detail::check_point_type<T>();
+  return detail::run_fit<T>(
+      x, centroids, outputs, options, exec, [](auto const&, int) { return false; },
+      [](auto const&) {});
+}
+
+// fit_async, then waits for the stream and returns how it ended.
+//
+// Looks at the device every 4 iterations and stops queuing once all problems have converged;
+// results are those of fit_async to the bit. Cannot be captured into a graph.
+template <class P, class C>
+fit_result fit(matrix_view<P> const& x, matrix_view<C> const& centroids, fit_outputs const& outputs,
+               fit_options const& options = {}, execution const& exec = {}) {
+  using T = std::remove_const_t<P>;
+  detail::check_point_type<T>();
+  constexpr int kLook = 4;
+  std::vector<fit_status> status(
+      static_cast<std::size_t>(x.batch_count() > 0 ? x.batch_count() : 0));
+  fit_result result;
+  result.kernel = detail::run_fit<T>(
+      x, centroids, outputs, options, exec,
+      [&](auto const& fit, int iterations) {
+        if (iterations % kLook != 0) return false;
+        std::int32_t running = 0;
+        detail::fetch(&running, fit.running(), 1, exec.stream, "fit");
+        return running == 0;
+      },
+      [&](auto const& fit) {
+        detail::fetch(status.data(), fit.status(), status.size(), exec.stream, "fit");
+      });
+  result.converged = true;
+  for (fit_status const& s : status) {
+    result.iterations = s.iterations > result.iterations ? s.iterations : result.iterations;
+    result.converged = result.converged && s.converged != 0;
+    result.inertia += s.inertia;
+  }
+  return result;
+}
+
+}  // namespace FLASH_KMEANS_ABI
+}  // namespace flash_kmeans

@@ -1,0 +1,10 @@
+// Everything: exact k-means on the GPU, and its CPU backend.
+#pragma once
+
+#include "fit.cuh"
+#include "host.hpp"
+#include "init.cuh"
+#include "predict.cuh"
+#include "types.hpp"
+#include "update.cuh"
+#include "version.hpp"

@@ -1,0 +1,163 @@
+// flash_kmeans::predict and inertia: which centroid is nearest, and how far.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+#include <vector>
+
+#include "detail/assign/dispatch.cuh"
+#include "detail/checks.hpp"
+#include "detail/workspace.cuh"
+#include "types.hpp"
+
+namespace flash_kmeans {
+
+namespace detail {
+inline namespace FLASH_KMEANS_ABI {
+
+// The workspace of inertia: an assignment, its labels, and sums for a caller who wants them on the
+// host.
+template <class T>
+struct inertia_memory {
+  assignment<T> assign;
+  std::int32_t* labels;
+  double* sums;
+
+  inertia_memory(matrix_view<T const> const& x, matrix_view<centroid_t<T> const> const& c,
+                 assign_kernel kernel, arena& memory)
+      : assign(x, c, kernel, memory),
+        labels(memory.take<std::int32_t>(x.batch_count() * x.rows)),
+        sums(memory.take<double>(x.batch_count())) {}
+};
+
+// sums: device [b], or null for the workspace's; ended(sums) runs while the workspace is still
+// held.
+template <class T, class Ended>
+void run_inertia(matrix_view<T const> const& x, matrix_view<centroid_t<T> const> const& c,
+                 double* sums, execution const& exec, Ended&& ended) {
+  check_views(x, c);
+  assign_kernel const kernel =
+      choose_kernel<T>({x.batch_count(), x.rows, c.rows, x.cols}, exec.kernel);
+  arena sizing;
+  inertia_memory<T>(x, c, kernel, sizing);
+  workspace const block(exec, sizing.used());
+  arena memory(block.data());
+  inertia_memory<T> const pieces(x, c, kernel, memory);
+  if (sums == nullptr) sums = pieces.sums;
+  pieces.assign.queue_centroids(exec.stream);
+  pieces.assign.queue_labels(pieces.labels, nullptr, exec.stream);
+  pieces.assign.queue_distances(pieces.labels, nullptr, sums, 1, exec.stream);
+  ended(sums);
+}
+
+}  // namespace FLASH_KMEANS_ABI
+}  // namespace detail
+
+inline namespace FLASH_KMEANS_ABI {
+
+// Bytes of execution::workspace that predict and predict_async need for these shapes on the current
+// device. The data pointers are not read and may be null. Roughly 4 b k bytes, and 2 b k d more for
+// half and bfloat16 points.
+template <class P, class C>
+std::size_t predict_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids) {
+  using T = std::remove_const_t<P>;
+  detail::check_point_type<T>();
+  detail::check_shapes(x, centroids);
+  detail::arena sizing;
+  detail::assignment<T>(x, centroids, assign_kernel::automatic, sizing);
+  return sizing.used();
+}
+
+// The nearest centroid of every point, queued on the stream. Returns the kernel that it runs on.
+//
+// x          [in]   device, [b][n][d], as for fit; n >= 1, and k may exceed n
+// centroids  [in]   device, [b][k][d], float (double for double points); rounded to the type of
+// half and bfloat16 points
+//                   for the comparison
+// outputs    [out]  device: labels [b][n] int32, and optionally distances [b][n]: squared distance
+// to the nearest
+//                   centroid, from differences in the centroids' own type; a plain label pointer
+//                   converts
+// exec       [in]   stream, workspace (predict_workspace_bytes), forced kernel
+//
+// Ties go to the lowest index; a NaN never wins, and a point with a NaN gets label 0.
+// Cost: 2 b n k d FLOPs and one read of the points, one more for distances.
+// Deterministic. Synchronises nothing and, given a workspace, allocates nothing; can be captured
+// into a CUDA graph. Throws std::invalid_argument naming argument and value before anything is
+// queued, and cuda_error.
+template <class P, class C>
+assign_kernel predict_async(matrix_view<P> const& x, matrix_view<C> const& centroids,
+                            predict_outputs<centroid_t<P>> const& outputs,
+                            execution const& exec = {}) {
+  using T = std::remove_const_t<P>;
+  detail::check_point_type<T>();
+  detail::check_views(x, centroids);
+  detail::check_pointer(outputs.labels, "labels");
+  detail::check_optional(outputs.distances, "distances");
+  assign_kernel const kernel =
+      detail::choose_kernel<T>({x.batch_count(), x.rows, centroids.rows, x.cols}, exec.kernel);
+  detail::workspace const block(exec, predict_workspace_bytes(x, centroids));
+  detail::arena memory(block.data());
+  detail::assignment<T> const assignment(x, centroids, kernel, memory);
+  assignment.queue_centroids(exec.stream);
+  assignment.queue_labels(outputs.labels, nullptr, exec.stream);
+  if (outputs.distances != nullptr) {
+    assignment.queue_distances(outputs.labels, outputs.distances, nullptr, 0, exec.stream);
+  }
+  return kernel;
+}
+
+// predict_async, then waits for the stream.
+template <class P, class C>
+assign_kernel predict(matrix_view<P> const& x, matrix_view<C> const& centroids,
+                      predict_outputs<centroid_t<P>> const& outputs, execution const& exec = {}) {
+  assign_kernel const kernel = predict_async(x, centroids, outputs, exec);
+  detail::check_cuda(cudaStreamSynchronize(exec.stream), "predict");
+  return kernel;
+}
+
+// Bytes of execution::workspace that inertia and inertia_async need for these shapes on the current
+// device. The data pointers are not read and may be null. As predict_workspace_bytes, and 4 b n
+// bytes more.
+template <class P, class C>
+std::size_t inertia_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids) {
+  using T = std::remove_const_t<P>;
+  detail::check_point_type<T>();
+  detail::check_shapes(x, centroids);
+  detail::arena sizing;
+  detail::inertia_memory<T>(x, centroids, assign_kernel::automatic, sizing);
+  return sizing.used();
+}
+
+// Sum over points of the squared distance to the nearest centroid, one per problem, queued on the
+// stream.
+//
+// x, centroids, exec  as for predict_async (workspace: inertia_workspace_bytes)
+// sums                [out] device, [b] double
+// Cost: one assignment and one more read of the points; distances come from differences, sums run
+// in double and in a fixed order. Synchronises nothing; throws as predict_async.
+template <class P, class C>
+void inertia_async(matrix_view<P> const& x, matrix_view<C> const& centroids, double* sums,
+                   execution const& exec = {}) {
+  using T = std::remove_const_t<P>;
+  detail::check_point_type<T>();
+  detail::check_pointer(sums, "sums");
+  detail::run_inertia<T>(x, centroids, sums, exec, [](double const*) {});
+}
+
+// inertia_async, then waits for the stream; returns the sum over the problems.
+template <class P, class C>
+double inertia(matrix_view<P> const& x, matrix_view<C> const& centroids,
+               execution const& exec = {}) {
+  using T = std::remove_const_t<P>;
+  detail::check_point_type<T>();
+  double total = 0;
+  detail::run_inertia<T>(x, centroids, nullptr, exec, [&](double const* sums) {
+    total = detail::fetch_sum(sums, x.batch_count(), exec.stream, "inertia");
+  });
+  return total;
+}
+
+}  // namespace FLASH_KMEANS_ABI
+}  // namespace flash_kmeans

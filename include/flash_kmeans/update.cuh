@@ -1,0 +1,112 @@
+// flash_kmeans::update_centroids: one update step by itself, with the sort's by-products.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "detail/checks.hpp"
+#include "detail/kernel_sum.cuh"
+#include "detail/update/dispatch.cuh"
+#include "detail/workspace.cuh"
+#include "types.hpp"
+
+namespace flash_kmeans {
+
+namespace detail {
+inline namespace FLASH_KMEANS_ABI {
+
+// The workspace of update_centroids: an update, and shifts for a caller who wants them on the host.
+template <class T>
+struct update_memory {
+  centroid_update<T> update;
+  double* shift;
+
+  update_memory(matrix_view<T const> const& x, matrix_view<centroid_t<T>> const& c, arena& memory)
+      : update(x, c, label_source::caller, memory), shift(memory.take<double>(x.batch_count())) {}
+};
+
+// ended(shift) runs while the workspace is still held.
+template <class T, class Ended>
+void run_update(matrix_view<T const> const& x, std::int32_t const* labels,
+                matrix_view<centroid_t<T>> const& c, update_outputs const& out, bool shift_wanted,
+                execution const& exec, Ended&& ended) {
+  check_views(x, c);
+  check_written(c);
+  check_pointer(labels, "labels");
+  check_index(out.index);
+  check_optional(out.shift, "shift");
+  arena sizing;
+  update_memory<T>(x, c, sizing);
+  workspace const block(exec, sizing.used());
+  arena memory(block.data());
+  update_memory<T> pieces(x, c, memory);
+  pieces.update.queue(labels, nullptr, out.index, exec.stream);
+  double* const shift = out.shift != nullptr ? out.shift : pieces.shift;
+  if (shift_wanted) {
+    launch(sum_kernel<kSumThreads>, "sum_kernel", grid_for(x.batch_count()), kSumThreads,
+           exec.stream, sum_params{pieces.update.shifts(), c.rows, shift, 1, x.batch_count()});
+  }
+  ended(shift);
+}
+
+}  // namespace FLASH_KMEANS_ABI
+}  // namespace detail
+
+inline namespace FLASH_KMEANS_ABI {
+
+// Bytes of execution::workspace that update_centroids and update_centroids_async need for these
+// shapes on the current device. The data pointers are not read and may be null.
+template <class P, class C>
+std::size_t update_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids) {
+  using T = std::remove_const_t<P>;
+  detail::check_point_type<T>();
+  detail::check_shapes(x, centroids);
+  detail::arena sizing;
+  detail::update_memory<T>(x, centroids, sizing);
+  return sizing.used();
+}
+
+// Moves every centroid to the mean of its points, queued on the stream.
+//
+// x          [in]      device, [b][n][d], as for fit
+// labels     [in]      device, [b][n] int32. A point whose label is outside [0, k) counts nowhere;
+// in cluster_index.order
+//                      such points come last, and offsets[k] is the number of points that count.
+// centroids  [in,out]  device, [b][k][d], float (double for double points); a cluster without
+// points keeps its centroid outputs    [out]     device, all optional: cluster_index, and shift [b]
+// double, the sum of the squared distances that
+//                      the centroids moved
+// exec       [in]      stream, workspace (update_workspace_bytes)
+//
+// Sums run in the centroids' type inside runs of points and in double between them, always in the
+// same order: deterministic, no float atomics. Cost: one read of the points and about 60 b n bytes
+// for the sort. Synchronises nothing and, given a workspace, allocates nothing; can be captured
+// into a CUDA graph. Throws std::invalid_argument naming argument and value before anything is
+// queued, and cuda_error.
+template <class P, class C>
+void update_centroids_async(matrix_view<P> const& x, std::int32_t const* labels,
+                            matrix_view<C> const& centroids, update_outputs const& outputs = {},
+                            execution const& exec = {}) {
+  using T = std::remove_const_t<P>;
+  detail::check_point_type<T>();
+  detail::run_update<T>(x, labels, centroids, outputs, outputs.shift != nullptr, exec,
+                        [](double const*) {});
+}
+
+// update_centroids_async, then waits for the stream; returns the shift summed over the problems.
+template <class P, class C>
+double update_centroids(matrix_view<P> const& x, std::int32_t const* labels,
+                        matrix_view<C> const& centroids, update_outputs const& outputs = {},
+                        execution const& exec = {}) {
+  using T = std::remove_const_t<P>;
+  detail::check_point_type<T>();
+  double total = 0;
+  detail::run_update<T>(x, labels, centroids, outputs, true, exec, [&](double const* shift) {
+    total = detail::fetch_sum(shift, x.batch_count(), exec.stream, "update_centroids");
+  });
+  return total;
+}
+
+}  // namespace FLASH_KMEANS_ABI
+}  // namespace flash_kmeans
