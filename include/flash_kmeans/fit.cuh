@@ -114,8 +114,7 @@ fit_result fit(matrix_view<P> const& x, matrix_view<C> const& centroids, fit_out
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
   constexpr int kLook = 4;
-  std::vector<fit_status> status(
-      static_cast<std::size_t>(x.batch_count() > 0 ? x.batch_count() : 0));
+  std::vector<fit_status> status;
   fit_result result;
   result.kernel = detail::run_fit<T>(
       x, centroids, outputs, options, exec,
@@ -126,6 +125,7 @@ fit_result fit(matrix_view<P> const& x, matrix_view<C> const& centroids, fit_out
         return running == 0;
       },
       [&](auto const& fit) {
+        status.resize(static_cast<std::size_t>(x.batch_count()));
         detail::fetch(status.data(), fit.status(), status.size(), exec.stream, "fit");
       });
   result.converged = true;

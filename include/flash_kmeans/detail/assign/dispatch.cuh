@@ -141,13 +141,13 @@ class assignment {
     p.n = shape_.n;
     p.d = static_cast<std::int32_t>(shape_.d);
     constexpr int V = kVector<T>;
-    bool const vector = shape_.d % V == 0 && rows_aligned(x_, V * sizeof(T));
+    bool const aligned = shape_.d % V == 0 && rows_aligned(x_, V * sizeof(T));
     p.lanes = 1;
-    while (p.lanes < 32 && p.lanes * (vector ? V : 1) < shape_.d) p.lanes *= 2;
+    while (p.lanes < 32 && p.lanes * V < shape_.d) p.lanes *= 2;
     p.rows_per_block = rows_per_block_;
     p.blocks_per_problem = blocks_per_problem_;
     p.blocks = shape_.b * blocks_per_problem_;
-    launch(vector ? distances_kernel<T, V> : distances_kernel<T, 1>, "distances_kernel",
+    launch(aligned ? distances_kernel<T, true> : distances_kernel<T, false>, "distances_kernel",
            grid_for(p.blocks), kDistancesThreads, stream, p);
     if (inertia == nullptr) return;
     launch(sum_kernel<kSumThreads>, "sum_kernel", grid_for(shape_.b), kSumThreads, stream,

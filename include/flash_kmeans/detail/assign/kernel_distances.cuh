@@ -33,10 +33,12 @@ struct distances_params {
   std::int64_t blocks;  // over all problems
 };
 
-// V: elements that a lane reads at once; rows are aligned and d is a multiple.
-template <class T, int V>
+// Aligned: vectors of a row are read in one access; d is a multiple of kVector. Either way a lane
+// adds the same features in the same order, so strides change no bit.
+template <class T, bool Aligned>
 FLASH_KMEANS_KERNEL void __launch_bounds__(kDistancesThreads)
     distances_kernel(distances_params<T> const p) {
+  constexpr int V = kVector<T>;
   using acc = typename distances_params<T>::acc;
   int const lane = threadIdx.x % p.lanes, group = threadIdx.x / p.lanes,
             groups = kDistancesThreads / p.lanes;
@@ -57,11 +59,21 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kDistancesThreads)
       acc squares = 0;
 #pragma unroll 4
       for (int i = lane * V; i < p.d; i += p.lanes * V) {
-        auto const values = *reinterpret_cast<pack<T, V> const*>(point + i);
+        pack<T, V> values;
+        if constexpr (Aligned) {
+          values = *reinterpret_cast<pack<T, V> const*>(point + i);
+        } else {
+#pragma unroll
+          for (int v = 0; v < V; ++v) {
+            if (i + v < p.d) values.values[v] = point[i + v];
+          }
+        }
 #pragma unroll
         for (int v = 0; v < V; ++v) {
-          acc const difference = widen<acc>(values.values[v]) - centroid[i + v];
-          squares += difference * difference;
+          if (Aligned || i + v < p.d) {
+            acc const difference = widen<acc>(values.values[v]) - centroid[i + v];
+            squares += difference * difference;
+          }
         }
       }
       squares = group_sum(squares, p.lanes);

@@ -44,15 +44,16 @@ class centroid_update {
     std::int64_t const vectors = ceil_div<std::int64_t>(x.cols, vector_ ? V : 1);
     lanes_ = std::min<std::int64_t>(vectors, 128);
     column_blocks_ = ceil_div(vectors, lanes_);
-    // About a million accumulators fill the GPU and bound the slots' memory; chunks shorter than 64
-    // points would spend more on borders than they gain.
+    // About a million accumulators a problem fill the GPU and bound the slots' memory; chunks
+    // shorter than 64 points would spend more on borders than they gain.
     constexpr std::int64_t kAccumulators = 1 << 20, kShortestChunk = 64;
-    std::int64_t const count = group_ * x.rows;
-    chunk_ = std::max(kShortestChunk,
-                      ceil_div(count, std::max<std::int64_t>(1, kAccumulators / x.cols)));
+    std::int64_t const chunk = std::max(
+        kShortestChunk, ceil_div(x.rows, std::max<std::int64_t>(1, kAccumulators / x.cols)));
+    chunks_ = {static_cast<std::uint32_t>(chunk),
+               static_cast<std::uint32_t>(ceil_div(x.rows, chunk)), kFold};
     sums_ = memory.take<acc>(group_ * c.rows * x.cols);
-    slots_ = memory.take<acc>(ceil_div(count, chunk_) * 2 * x.cols);
-    folded_ = memory.take<double>(ceil_div(count, chunk_) / kFold * x.cols);
+    slots_ = memory.take<acc>(group_ * chunks_.per_problem * 2 * x.cols);
+    folded_ = memory.take<double>(group_ * chunks_.runs_per_problem() * x.cols);
     shifts_ = memory.take<double>(b_ * c.rows);
   }
 
@@ -60,8 +61,8 @@ class centroid_update {
   void queue(std::int32_t const* labels, fit_status const* status, cluster_index const& index,
              cudaStream_t stream) {
     for_each_group(labels, stream, [&](sorted_points const& sorted, std::int64_t problems) {
-      queue_segments(sorted, status, stream);
-      queue_fold(sorted, stream);
+      queue_segments(sorted, problems, status, stream);
+      queue_fold(sorted, problems, stream);
       queue_finish(sorted, problems, status, stream);
       if (wanted(index)) queue_index(sorted, problems, index, stream);
     });
@@ -96,7 +97,7 @@ class centroid_update {
     }
   }
 
-  void queue_segments(sorted_points const& sorted, fit_status const* status,
+  void queue_segments(sorted_points const& sorted, std::int64_t problems, fit_status const* status,
                       cudaStream_t stream) const {
     segments_params<T> p{};
     p.sorted = sorted;
@@ -104,24 +105,23 @@ class centroid_update {
     p.sums = sums_;
     p.slots = slots_;
     p.status = status;
-    p.chunk = static_cast<std::uint32_t>(chunk_);
-    p.chunks = static_cast<std::uint32_t>(ceil_div<std::int64_t>(sorted.count, chunk_));
+    p.chunks = chunks_;
+    p.count = static_cast<std::uint32_t>(problems * chunks_.per_problem);
     p.d = static_cast<std::int32_t>(x_.cols);
     p.lanes = static_cast<std::int32_t>(lanes_);
     p.column_blocks = static_cast<std::int32_t>(column_blocks_);
     std::int64_t const blocks =
-        ceil_div<std::int64_t>(p.chunks, kSegmentsThreads / lanes_) * column_blocks_;
+        ceil_div<std::int64_t>(p.count, kSegmentsThreads / lanes_) * column_blocks_;
     launch(vector_ ? segments_kernel<T, kVector<T>> : segments_kernel<T, 1>, "segments_kernel",
            blocks, kSegmentsThreads, stream, p);
   }
 
-  // Nothing for small problems: no cluster of theirs has a run of kFold chunks between two others.
-  void queue_fold(sorted_points const& sorted, cudaStream_t stream) const {
-    std::int64_t const chunks = ceil_div<std::int64_t>(sorted.count, chunk_);
-    if (chunks <= 2 * kFold) return;
-    launch(fold_kernel<acc>, "fold_kernel", chunks / kFold, kFoldThreads, stream,
-           fold_params<acc>{sorted, slots_, folded_, static_cast<std::uint32_t>(chunk_),
-                            static_cast<std::int32_t>(x_.cols)});
+  // Nothing for small problems: a run lies between two other chunks of its cluster.
+  void queue_fold(sorted_points const& sorted, std::int64_t problems, cudaStream_t stream) const {
+    if (chunks_.per_problem <= 2 * kFold) return;
+    launch(fold_kernel<acc>, "fold_kernel", problems * chunks_.runs_per_problem(), kFoldThreads,
+           stream,
+           fold_params<acc>{sorted, slots_, folded_, chunks_, static_cast<std::int32_t>(x_.cols)});
   }
 
   void queue_finish(sorted_points const& sorted, std::int64_t problems, fit_status const* status,
@@ -131,14 +131,13 @@ class centroid_update {
     p.sums = sums_;
     p.slots = slots_;
     p.folded = folded_;
-    p.fold = kFold;
     p.c = device_matrix<acc>(c_);
     p.shifts = shifts_;
     p.status = status;
-    p.chunk = static_cast<std::uint32_t>(chunk_);
+    p.chunks = chunks_;
     p.d = static_cast<std::int32_t>(x_.cols);
     p.cols = 1;
-    while (p.cols < 256 && p.cols < p.d) p.cols *= 2;
+    while (p.cols < kFinishColumns && p.cols < p.d) p.cols *= 2;
     std::int64_t const clusters = problems * sorted.k;
     // Few clusters are large ones: more teams to fold their slots.
     constexpr std::int64_t kFewClusters = 512;
@@ -161,7 +160,8 @@ class centroid_update {
   std::int64_t group_;  // problems sorted together
   point_sort sort_;
   bool vector_;
-  std::int64_t lanes_, column_blocks_, chunk_;
+  std::int64_t lanes_, column_blocks_;
+  chunking chunks_;
   acc* sums_;
   acc* slots_;
   double* folded_;

@@ -21,23 +21,27 @@ inline constexpr std::uint32_t kFold = 64;
 template <class Acc>
 struct fold_params {
   sorted_points sorted;
-  Acc const* slots;     // [chunks][2][d]
-  double* folded;       // [chunks / kFold][d]
-  std::uint32_t chunk;  // sorted points of one chunk
+  Acc const* slots;  // [chunks][2][d]
+  double* folded;    // [problems][runs_per_problem][d]
+  chunking chunks;
   std::int32_t d;
 };
 
 // One block a run of kFold chunks.
 template <class Acc>
 FLASH_KMEANS_KERNEL void __launch_bounds__(kFoldThreads) fold_kernel(fold_params<Acc> const p) {
-  std::uint32_t const first = blockIdx.x * kFold, begin = first * p.chunk;
+  std::uint32_t const runs = p.chunks.runs_per_problem();
+  std::uint32_t const problem = blockIdx.x / runs, run = blockIdx.x - problem * runs;
+  std::uint32_t const problem_begin = problem * p.sorted.n, length = kFold * p.chunks.chunk;
+  std::uint32_t const begin = problem_begin + run * length;
   std::uint32_t const end =
-      p.sorted.count - begin > kFold * p.chunk ? begin + kFold * p.chunk : p.sorted.count;
-  if (begin == 0 || p.sorted.keys[begin - 1] != p.sorted.keys[end - 1]) return;
+      problem_begin + p.sorted.n - begin > length ? begin + length : problem_begin + p.sorted.n;
+  if (run == 0 || p.sorted.keys[begin - 1] != p.sorted.keys[end - 1]) return;
+  std::int64_t const first = std::int64_t{problem} * p.chunks.per_problem + run * kFold;
   for (std::int32_t i = threadIdx.x; i < p.d; i += kFoldThreads) {
     double sum = 0;
 #pragma unroll 8
-    for (std::uint32_t c = 0; c < kFold; ++c) sum += p.slots[std::int64_t{first + c} * 2 * p.d + i];
+    for (std::uint32_t c = 0; c < kFold; ++c) sum += p.slots[(first + c) * 2 * p.d + i];
     p.folded[std::int64_t{blockIdx.x} * p.d + i] = sum;
   }
 }

@@ -35,13 +35,13 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(Threads) index_kernel(index_params co
     std::uint32_t const problem = static_cast<std::uint32_t>(i / (s.k + 1));
     std::uint32_t const label = static_cast<std::uint32_t>(i - std::int64_t{problem} * (s.k + 1));
     std::uint32_t const key = problem * s.buckets + label;
-    std::uint32_t const begin = s.lower_bound(key);
+    std::uint32_t const begin = s.lower_bound(problem, key);
     if (p.index.offsets != nullptr) {
       p.index.offsets[s.first * (s.k + 1) + i] = static_cast<std::int32_t>(begin - problem * s.n);
     }
     if (p.index.counts != nullptr && label < s.k) {
       p.index.counts[(s.first + problem) * s.k + label] =
-          static_cast<std::int32_t>(s.lower_bound(key + 1) - begin);
+          static_cast<std::int32_t>(s.lower_bound(problem, key + 1) - begin);
     }
   }
 }

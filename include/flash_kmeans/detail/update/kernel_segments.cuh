@@ -1,11 +1,11 @@
 // Segment sums over the sorted points, without atomics.
 //
-// The sorted order is cut into chunks. A worker, as many neighbouring threads as a row has vectors,
-// walks over one chunk, gathers rows and adds them up in registers; where the cluster changes it
-// writes the sum away. A cluster that lies inside one chunk goes to its place in `sums`. One that
-// crosses a border goes to the chunk's own slots: slot 0 for the part of a cluster that began in an
-// earlier chunk, slot 1 for one that goes on into the next. kernel_finish.cuh folds the slots in
-// the order of the chunks, so the sums do not depend on timing.
+// The sorted order is cut into chunks (sorted.cuh). A worker, as many neighbouring threads as a row
+// has vectors, walks over one chunk, gathers rows and adds them up in registers; where the cluster
+// changes it writes the sum away. A cluster that lies inside one chunk goes to its place in `sums`.
+// One that crosses a border goes to the chunk's own slots: slot 0 for the part of a cluster that
+// began in an earlier chunk, slot 1 for one that goes on into the next. kernel_finish.cuh folds the
+// slots in the order of the chunks, so the sums do not depend on timing.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +28,8 @@ struct segments_params {
   acc* sums;                 // [problems * k][d]
   acc* slots;                // [chunks][2][d]
   fit_status const* status;  // [b] or null: problems that have converged need no sums
-  std::uint32_t chunk;       // sorted points of one worker
-  std::uint32_t chunks;
+  chunking chunks;
+  std::uint32_t count;  // chunks, over all problems of the group
   std::int32_t d;
   std::int32_t lanes;          // threads of a worker
   std::int32_t column_blocks;  // workers side by side over the features of one chunk
@@ -46,21 +46,21 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSegmentsThreads)
   std::uint32_t const chunk = blockIdx.x / p.column_blocks * workers + worker;
   std::int32_t const column =
       ((blockIdx.x % p.column_blocks) * p.lanes + threadIdx.x % p.lanes) * V;
-  if (worker >= workers || chunk >= p.chunks || column >= p.d) return;
-  std::uint32_t const begin = chunk * p.chunk;
-  std::uint32_t const end = s.count - begin > p.chunk ? begin + p.chunk : s.count;
+  if (worker >= workers || chunk >= p.count || column >= p.d) return;
+  std::uint32_t const problem = chunk / p.chunks.per_problem;
+  if (p.status != nullptr && p.status[s.first + problem].converged != 0) return;
+  std::uint32_t const problem_begin = problem * s.n, problem_end = problem_begin + s.n;
+  std::uint32_t const begin =
+      problem_begin + (chunk - problem * p.chunks.per_problem) * p.chunks.chunk;
+  std::uint32_t const end =
+      problem_end - begin > p.chunks.chunk ? begin + p.chunks.chunk : problem_end;
+  T const* const x = p.x.problem(s.first + problem) + column;
 
   std::uint32_t key = s.keys[begin];
-  if (p.status != nullptr) {
-    std::uint32_t const problem = key / s.buckets;
-    if (problem == s.keys[end - 1] / s.buckets && p.status[s.first + problem].converged != 0)
-      return;
-  }
-
-  bool from_before = begin > 0 && s.keys[begin - 1] == key;
+  bool from_before = begin > problem_begin && s.keys[begin - 1] == key;
   acc sum[V] = {};
   auto flush = [&](bool goes_on) {
-    std::uint32_t const problem = key / s.buckets, label = key - problem * s.buckets;
+    std::uint32_t const label = key - problem * s.buckets;
     if (label >= s.k) return;
     acc* const to = from_before ? p.slots + std::int64_t{chunk} * 2 * p.d
                     : goes_on   ? p.slots + (std::int64_t{chunk} * 2 + 1) * p.d
@@ -69,10 +69,8 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSegmentsThreads)
     for (int v = 0; v < V; ++v) to[column + v] = sum[v];
   };
   auto row = [&](std::uint32_t position) {
-    std::uint32_t const at = s.order[position], problem = at / s.n;
-    T const* const point =
-        p.x.problem(s.first + problem) + static_cast<std::int64_t>(at - problem * s.n) * p.x.ld;
-    return *reinterpret_cast<pack<T, V> const*>(point + column);
+    std::int64_t const point = s.order[position] - problem_begin;
+    return *reinterpret_cast<pack<T, V> const*>(x + point * p.x.ld);
   };
   auto add = [&](std::uint32_t next, pack<T, V> const& values) {
     if (next != key) {
@@ -99,7 +97,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSegmentsThreads)
     for (int r = 0; r < kRows; ++r) add(keys[r], rows[r]);
   }
   for (; i < end; ++i) add(s.keys[i], row(i));
-  flush(end < s.count && s.keys[end] == key);
+  flush(end < problem_end && s.keys[end] == key);
 }
 
 }  // namespace FLASH_KMEANS_ABI

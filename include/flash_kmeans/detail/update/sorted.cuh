@@ -21,9 +21,10 @@ struct sorted_points {
   std::uint32_t buckets;  // k or k + 1
   std::int64_t first;
 
-  // Position of the first key that is not below `key`.
-  __device__ std::uint32_t lower_bound(std::uint32_t key) const {
-    std::uint32_t low = 0, length = count;
+  // Position of the first key of a problem that is not below `key`; the problem's end if there is
+  // none.
+  __device__ std::uint32_t lower_bound(std::uint32_t problem, std::uint32_t key) const {
+    std::uint32_t low = problem * n, length = n;
     while (length > 0) {
       std::uint32_t const half = length / 2;
       if (keys[low + half] < key) {
@@ -35,6 +36,16 @@ struct sorted_points {
     }
     return low;
   }
+};
+
+// The sorted points of every problem are cut into chunks, so that a problem is summed in the same
+// pieces whatever else is in its batch.
+struct chunking {
+  std::uint32_t chunk;        // sorted points of one chunk; a problem's last one may be shorter
+  std::uint32_t per_problem;  // chunks
+  std::uint32_t fold;         // chunks that kernel_fold.cuh takes together
+
+  __host__ __device__ std::uint32_t runs_per_problem() const { return per_problem / fold; }
 };
 
 }  // namespace FLASH_KMEANS_ABI
