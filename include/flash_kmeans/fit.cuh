@@ -42,10 +42,14 @@ inline namespace FLASH_KMEANS_ABI {
 // Bytes of execution::workspace that fit and fit_async need for these shapes and options on the
 // current device.
 //
-// x, centroids  [in] shapes, strides and batch as for fit; the data pointers are not read and may
-// be null options       [in] as for fit Roughly, in bytes: 24 b n + (batch rounded up to 128 k) x 4
-// b + 10 b k d, and 16 MiB at most for partial sums. Synchronises nothing. Throws
-// std::invalid_argument for a bad shape or option, cuda_error without a device.
+// x, centroids  [in]  shapes, strides and batch as for fit; the data pointers are not read and may
+//                     be null
+// options       [in]  as for fit
+//
+// Roughly 16 b n for the sort, 4 b k d (6 for half and bfloat16, 8 for double) for sums and
+// operands, and up to 12 MiB a problem for partial sums.
+// Synchronises nothing. Throws std::invalid_argument for a bad shape or option, cuda_error without
+// a device.
 template <class P, class C>
 std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids,
                                 fit_options const& options = {}) {
@@ -62,37 +66,42 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
 // Exact Lloyd k-means of every problem of a batch, queued on the stream. Returns the kernel that
 // assignments run on.
 //
-// x          [in]      device, [b][n][d] in any strides of matrix_view, __half, __nv_bfloat16,
-// float or double,
-//                      aligned to its element; 1 <= d, 1 <= k <= n <= 2^31-1. Rows that start on
-//                      multiples of 16 bytes are read fastest. A point with a NaN gets label 0 and
-//                      makes that centroid NaN.
+// x          [in]      device, [b][n][d], any strides of matrix_view; __half, __nv_bfloat16, float
+//                      or double, aligned to its element; d >= 1, 1 <= k <= n <= 2^31-1. Rows that
+//                      start on multiples of 16 bytes are read fastest. A point with a NaN gets
+//                      label 0 and makes that centroid NaN.
 // centroids  [in,out]  device, [b][k][d], float (double for double points), any strides that keep
-// problems apart.
-//                      Read under init_method::given, written always. These are the masters: sums
-//                      and means are never rounded to half. For half and bfloat16 points each
-//                      assignment multiplies a copy that is rounded to the type of the points, and
-//                      labels are exact for that copy.
+//                      problems apart. Read under init_method::given, written always. These are
+//                      the masters: sums and means are never rounded to half. For half and
+//                      bfloat16 points each assignment multiplies a copy that is rounded to the
+//                      type of the points, and labels are exact for that copy.
 // outputs    [out]     device: labels [b][n] int32, and optionally a cluster_index and fit_status
-// [b]; a plain label
-//                      pointer converts. status.iterations, converged, shift and inertia stay on
-//                      the device.
+//                      [b]; a plain label pointer converts. What the fit found out (iterations,
+//                      converged, shift, inertia) stays on the device in the status.
 // options    [in]      see fit_options
 // exec       [in]      stream, workspace (fit_workspace_bytes), forced kernel
 //
 // An empty cluster keeps its centroid. Ties go to the lowest index. A problem of a batch that has
-// converged stays as it is while others go on.
+// converged stays as it is while others go on, and every problem ends with the bits that it would
+// end with alone.
 //
-// Cost an iteration: 2 b n k d FLOPs; the points are read twice (assignment, update), and about 60
-// b n bytes move for the sort. A tolerance above 0 reads the points once more per fit, a closing
-// assignment costs one more assignment and reads the points for the inertia. The number of kernels
-// depends on the shape and max_iterations only: iterations after convergence are queued too and end
-// early on the device, all but the sort; choose max_iterations accordingly, or call fit, which
-// looks. Deterministic: the same input, options and device give the same bits. Synchronises nothing
-// and, given a workspace, allocates nothing; can be captured into a CUDA graph. Throws
-// std::invalid_argument naming argument and value before anything is queued, and cuda_error. Source
-// of the method: S. Lloyd, Least squares quantization in PCM, IEEE Trans. Inf. Theory 28 (1982);
-// the tolerance is scikit-learn's.
+// Cost an iteration: 2 b n k d FLOPs; the points are read twice (assignment, update), and about
+// 60 b n bytes move for the sort. A tolerance above 0 reads the points once more per fit; a closing
+// assignment costs one more assignment and one more read of the points for the inertia.
+// The number of kernels depends on shape and options only. Iterations after convergence are queued
+// too and end early on the device, all but the sort: choose max_iterations accordingly, or call
+// fit, which looks.
+//
+// Deterministic: the same input, options and device give the same bits.
+// Synchronises nothing and, given a workspace, allocates nothing; can be captured into a CUDA
+// graph.
+// Throws std::invalid_argument naming argument and value before anything is queued, and cuda_error.
+// Source of the method: S. Lloyd, Least squares quantization in PCM, IEEE Trans. Inf. Theory 28
+// (1982); the tolerance is scikit-learn's.
+//
+//   fk::matrix_view<__half const> x{d_x, n, d};
+//   fk::matrix_view<float> c{d_c, k, d};
+//   fk::fit_async(x, c, {d_labels, {}, d_status}, options, {stream, d_workspace, bytes});
 template <class P, class C>
 assign_kernel fit_async(matrix_view<P> const& x, matrix_view<C> const& centroids,
                         fit_outputs const& outputs, fit_options const& options = {},

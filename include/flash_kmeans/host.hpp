@@ -832,8 +832,9 @@ double inertia(matrix_view<P> x, matrix_view<C> centroids, execution const& exec
 // exec       [in]      threads >= 0, default 0 (all)
 //
 // Returns the shifts summed over the batch, in squared units of the features.
-// Cost: b n d FLOPs; reads x and labels once; memory: 4 n bytes, 4 k bytes a thread (at most 16 n
-// in all), and d doubles for every 1024 points of clusters larger than that.
+// Cost: b n d FLOPs; reads x once and labels twice; memory: 4 n + 48 k bytes, at most 16 n more to
+// sort on several threads, and d doubles for every 1024 points of clusters larger than that; once
+// for each thread where problems are updated side by side.
 // Synchronises: returns when done.
 // Determinism: same bits for any number of threads (sums of 1024 points of a cluster, in ascending
 // order, added in order).

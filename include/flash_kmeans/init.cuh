@@ -15,14 +15,13 @@ inline namespace FLASH_KMEANS_ABI {
 // x          [in]   device, [b][n][d], as for fit
 // centroids  [out]  device, [b][k][d], float (double for double points), k <= n
 // options    [in]   init and seed are used. init_method::random: k points of every problem, drawn
-// without replacement; the same
-//                   seed draws the same points on every device and on the CPU backend.
-//                   init_method::given leaves the centroids as they are.
+//                   without replacement; the same seed draws the same points on every device and on
+//                   the CPU backend. init_method::given leaves the centroids as they are.
 // exec       [in]   stream; no workspace is needed
 //
-// Cost: k rows read and written. Synchronises nothing, allocates nothing, can be captured into a
-// CUDA graph. Throws std::invalid_argument naming argument and value before anything is queued, and
-// cuda_error.
+// Cost: k rows read and written. Deterministic. Synchronises nothing, allocates nothing; can be
+// captured into a CUDA graph.
+// Throws std::invalid_argument naming argument and value before anything is queued, and cuda_error.
 template <class P, class C>
 void init_centroids_async(matrix_view<P> const& x, matrix_view<C> const& centroids,
                           fit_options const& options = {}, execution const& exec = {}) {

@@ -57,8 +57,8 @@ void run_inertia(matrix_view<T const> const& x, matrix_view<centroid_t<T> const>
 inline namespace FLASH_KMEANS_ABI {
 
 // Bytes of execution::workspace that predict and predict_async need for these shapes on the current
-// device. The data pointers are not read and may be null. Roughly 4 b k bytes, and 2 b k d more for
-// half and bfloat16 points.
+// device. The data pointers are not read and may be null. Roughly 4 b k bytes (8 for double), 2 b k
+// d more for half and bfloat16 points, and 16 KiB a problem.
 template <class P, class C>
 std::size_t predict_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids) {
   using T = std::remove_const_t<P>;
@@ -73,19 +73,17 @@ std::size_t predict_workspace_bytes(matrix_view<P> const& x, matrix_view<C> cons
 //
 // x          [in]   device, [b][n][d], as for fit; n >= 1, and k may exceed n
 // centroids  [in]   device, [b][k][d], float (double for double points); rounded to the type of
-// half and bfloat16 points
-//                   for the comparison
-// outputs    [out]  device: labels [b][n] int32, and optionally distances [b][n]: squared distance
-// to the nearest
-//                   centroid, from differences in the centroids' own type; a plain label pointer
-//                   converts
+//                   half and bfloat16 points for the comparison
+// outputs    [out]  device: labels [b][n] int32, and optionally distances [b][n]: the squared
+//                   distance to that centroid, from differences in the centroids' own type; a plain
+//                   label pointer converts
 // exec       [in]   stream, workspace (predict_workspace_bytes), forced kernel
 //
 // Ties go to the lowest index; a NaN never wins, and a point with a NaN gets label 0.
 // Cost: 2 b n k d FLOPs and one read of the points, one more for distances.
 // Deterministic. Synchronises nothing and, given a workspace, allocates nothing; can be captured
-// into a CUDA graph. Throws std::invalid_argument naming argument and value before anything is
-// queued, and cuda_error.
+// into a CUDA graph.
+// Throws std::invalid_argument naming argument and value before anything is queued, and cuda_error.
 template <class P, class C>
 assign_kernel predict_async(matrix_view<P> const& x, matrix_view<C> const& centroids,
                             predict_outputs<centroid_t<P>> const& outputs,
@@ -133,10 +131,13 @@ std::size_t inertia_workspace_bytes(matrix_view<P> const& x, matrix_view<C> cons
 // Sum over points of the squared distance to the nearest centroid, one per problem, queued on the
 // stream.
 //
-// x, centroids, exec  as for predict_async (workspace: inertia_workspace_bytes)
-// sums                [out] device, [b] double
-// Cost: one assignment and one more read of the points; distances come from differences, sums run
-// in double and in a fixed order. Synchronises nothing; throws as predict_async.
+// x, centroids  [in]   as for predict_async
+// sums          [out]  device, [b] double, in squared units of the features
+// exec          [in]   stream, workspace (inertia_workspace_bytes), forced kernel
+//
+// Cost: one assignment and one more read of the points. Distances come from differences; sums run
+// in double and in a fixed order, so the result is deterministic.
+// Synchronises nothing and, given a workspace, allocates nothing; throws as predict_async.
 template <class P, class C>
 void inertia_async(matrix_view<P> const& x, matrix_view<C> const& centroids, double* sums,
                    execution const& exec = {}) {

@@ -36,8 +36,9 @@ struct is_mdspan<M, std::void_t<typename M::element_type, typename M::extents_ty
 // data          host|device, first element of the first row of the first problem
 // rows, cols    shape of every problem: [rows][cols]; features of a row are contiguous
 // ld            elements from one row to the next, >= cols; default cols
-// batch         two batch dimensions, outer and inner; problem (i, j) has number i * batch[1] + j;
-// default {1, 1} batch_stride  elements from one problem to the next along either batch dimension
+// batch         two batch dimensions, outer and inner: problem (i, j) has number i * batch[1] + j;
+//               default {1, 1}
+// batch_stride  elements from one problem to the next along either batch dimension
 //
 // Two batch dimensions are enough to take [b][h][n][d] and [b][n][h][d] tensors as they lie; see
 // bhsd() and nhd().

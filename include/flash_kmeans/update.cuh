@@ -71,19 +71,20 @@ std::size_t update_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const
 //
 // x          [in]      device, [b][n][d], as for fit
 // labels     [in]      device, [b][n] int32. A point whose label is outside [0, k) counts nowhere;
-// in cluster_index.order
-//                      such points come last, and offsets[k] is the number of points that count.
+//                      in cluster_index.order such points come last, and offsets[k] is the number
+//                      of points that count.
 // centroids  [in,out]  device, [b][k][d], float (double for double points); a cluster without
-// points keeps its centroid outputs    [out]     device, all optional: cluster_index, and shift [b]
-// double, the sum of the squared distances that
-//                      the centroids moved
+//                      points keeps its centroid; k may exceed n
+// outputs    [out]     device, all optional: cluster_index, and shift [b] double, the sum of the
+//                      squared distances that the centroids moved
 // exec       [in]      stream, workspace (update_workspace_bytes)
 //
 // Sums run in the centroids' type inside runs of points and in double between them, always in the
 // same order: deterministic, no float atomics. Cost: one read of the points and about 60 b n bytes
-// for the sort. Synchronises nothing and, given a workspace, allocates nothing; can be captured
-// into a CUDA graph. Throws std::invalid_argument naming argument and value before anything is
-// queued, and cuda_error.
+// for the sort.
+// Synchronises nothing and, given a workspace, allocates nothing; can be captured into a CUDA
+// graph.
+// Throws std::invalid_argument naming argument and value before anything is queued, and cuda_error.
 template <class P, class C>
 void update_centroids_async(matrix_view<P> const& x, std::int32_t const* labels,
                             matrix_view<C> const& centroids, update_outputs const& outputs = {},

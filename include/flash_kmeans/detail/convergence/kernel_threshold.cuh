@@ -6,7 +6,7 @@
 
 #include "../config.cuh"
 #include "../reduce.cuh"
-#include "kernel_variance.cuh"
+#include "moments.cuh"
 
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {

@@ -11,17 +11,12 @@
 #include "../../types.hpp"
 #include "../config.cuh"
 #include "../device_matrix.cuh"
+#include "moments.cuh"
 
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
 
 inline constexpr int kVarianceThreads = 256;
-
-// Mean and sum of squared deviations of some rows of one column.
-struct column_moments {
-  double mean;
-  double deviations;
-};
 
 template <class T>
 struct variance_params {
@@ -36,7 +31,7 @@ struct variance_params {
 };
 
 template <class T>
-FLASH_KMEANS_KERNEL void __launch_bounds__(kVarianceThreads)
+FLASH_KMEANS_KERNEL void __launch_bounds__(kVarianceThreads, 2)
     variance_kernel(variance_params<T> const p) {
   using acc = centroid_t<T>;
   constexpr int kRows = 16;  // summed in acc before they are added in double

@@ -1,0 +1,47 @@
+// One assignment, labels only, through predict_async with the caller's workspace.
+#include "bench_support.cuh"
+
+namespace {
+
+using namespace bench;
+
+struct assign_bench {
+  static constexpr char const* kVerb = "assign";
+
+  static double assignments(measurement const&) { return 1; }
+
+  template <class P>
+  static measurement run(shape const& s, fk::assign_kernel kernel, session const& env) {
+    using centroid = fk::centroid_t<P>;
+    stream const queue;
+    device_buffer<P> points(s.points() * s.d);
+    device_buffer<centroid> centroids(s.problems() * s.k * s.d);
+    device_buffer<std::int32_t> labels(s.points()), checked(s.points());
+    fill_normal(points, 1, queue);
+    fill_normal(centroids, 2, queue);
+    labels.poison(queue);
+
+    fk::matrix_view<P const> const x = s.points_view<P>(points.data());
+    fk::matrix_view<centroid> const c = s.centroids_view(centroids.data());
+    std::size_t const workspace_bytes = fk::predict_workspace_bytes(x, c);
+    device_buffer<unsigned char> workspace(static_cast<std::int64_t>(workspace_bytes));
+    fk::execution const where{queue, workspace.data(), workspace_bytes, kernel};
+    fk::predict_outputs<centroid> const out(labels.data());
+    auto const assign = [&] { return fk::predict_async(x, c, out, where); };
+
+    measurement m;
+    m.kernel = assign();
+    check_labels(x, c, labels, queue);
+    checked.copy_from(labels, queue);
+
+    stopwatch watch(queue, env.seconds, env.l2_bytes);
+    m.time = watch.measure(
+        static_cast<std::int64_t>(points.bytes()), [] {}, assign);
+    check_same_bits(labels, checked, "labels of two runs", queue);
+    return m;
+  }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) { return bench::bench_main<assign_bench>(argc, argv); }

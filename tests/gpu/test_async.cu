@@ -1,0 +1,548 @@
+// The _async verbs: the caller's stream and workspace, nothing allocated, nothing waited for,
+// graphs.
+#include <atomic>
+#include <chrono>
+#include <initializer_list>
+#include <thread>
+
+#include "../gpu_test.hpp"
+
+namespace {
+
+using namespace testing_support;
+
+template <class T>
+class async : public gpu_test {};
+TYPED_TEST_SUITE(async, element_types, element_names);
+
+// A stream that does not wait for the default one.
+class own_stream {
+ public:
+  own_stream() {
+    FLASH_KMEANS_CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+  }
+  ~own_stream() { cudaStreamDestroy(stream_); }
+  own_stream(own_stream const&) = delete;
+  own_stream& operator=(own_stream const&) = delete;
+  operator cudaStream_t() const { return stream_; }
+  void wait() const { FLASH_KMEANS_CUDA_CHECK(cudaStreamSynchronize(stream_)); }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+// Exactly as many bytes as a verb asks for, between guard bands, full of poison.
+class exact_workspace {
+ public:
+  explicit exact_workspace(std::size_t bytes) : memory_(bytes) {}
+
+  fk::execution on(cudaStream_t stream) const {
+    fk::execution exec;
+    exec.stream = stream;
+    exec.workspace = memory_.data();
+    exec.workspace_bytes = memory_.size();
+    return exec;
+  }
+
+ private:
+  guarded_buffer<unsigned char> memory_;
+};
+
+// Buffers of a fit that stay where they are while it runs again and again.
+template <class T>
+struct fit_buffers {
+  using C = centroid_of<T>;
+  device_matrices<T> points;
+  device_matrices<C> centroids;
+  guarded_buffer<std::int32_t> labels;
+  index_buffers index;
+  guarded_buffer<fk::fit_status> status;
+
+  fit_buffers(std::vector<matrix> const& x, std::vector<matrix> const& c, layout const& how)
+      : points(x, how),
+        centroids(c, how),
+        labels(x.size() * static_cast<std::size_t>(x.front().rows)),
+        index(static_cast<std::int64_t>(x.size()), x.front().rows, c.front().rows),
+        status(x.size()) {}
+
+  fk::fit_outputs outputs() const { return {labels.data(), index.view(), status.data()}; }
+
+  fk::assign_kernel queue(fk::fit_options const& options, fk::execution const& exec) const {
+    return fk::fit_async(points.const_view(), centroids.view(), outputs(), options, exec);
+  }
+
+  std::size_t workspace_bytes(fk::fit_options const& options) const {
+    return fk::fit_workspace_bytes(points.const_view(), centroids.view(), options);
+  }
+
+  // Waits for the device. The result is left empty: fit_async has none.
+  fit_run<T> collect() const {
+    fk::matrix_view<C> const c = centroids.view();
+    return {centroids.download(),
+            labels.download(),
+            index_values(index),
+            status.download(),
+            {},
+            points.view().rows,
+            c.rows,
+            c.cols};
+  }
+};
+
+struct batch_case {
+  std::vector<matrix> points, centroids;
+  layout how;
+};
+
+// Three problems: one that converges after three updates and two that go on.
+batch_case mixed_batch(std::uint64_t seed) {
+  batch_case result;
+  for (std::uint64_t p = 0; p < 3; ++p) {
+    fit_case f = exact_moving(5, 16, 24, seed + p);  // n = 240, k = 10
+    if (p != 1) {
+      f.points = normal_points(240, 24, seed + p);
+      f.centroids = first_rows(f.points, 10);
+    }
+    result.points.push_back(std::move(f.points));
+    result.centroids.push_back(std::move(f.centroids));
+  }
+  result.how.batch = {3, 1};
+  return result;
+}
+
+// --- Workspace -----------------------------------------------------------------------------------
+
+TYPED_TEST(async, small_fit_in_an_exact_workspace) {
+  using T = TypeParam;
+  own_stream const stream;
+  batch_case const data = mixed_batch(1);
+  for (fk::init_method const method : {fk::init_method::given, fk::init_method::random}) {
+    for (double const tolerance : {0.0, 1e-4}) {
+      for (bool const closing : {true, false}) {
+        SCOPED_TRACE(text("init ", static_cast<int>(method), ", tolerance ", tolerance,
+                          ", closing ", closing));
+        fk::fit_options options = given(9, tolerance);
+        options.init = method;
+        options.closing_assignment = closing;
+        for (fk::assign_kernel const kernel : kernels_for<T>()) {
+          SCOPED_TRACE(fk::to_string(kernel));
+          auto const plain =
+              run_fit<T>(data.points, data.centroids, options, on_kernel(kernel), data.how);
+          fit_buffers<T> const buffers(data.points, data.centroids, data.how);
+          exact_workspace const memory(buffers.workspace_bytes(options));
+          fk::execution exec = memory.on(stream);
+          exec.kernel = kernel;
+          EXPECT_EQ(buffers.queue(options, exec), kernel);
+          stream.wait();
+          EXPECT_TRUE(same_run(buffers.collect(), plain));
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(async, small_fit_shapes_in_an_exact_workspace) {
+  using T = TypeParam;
+  own_stream const stream;
+  for (shape const& s : {shape{1, 1, 1}, shape{9, 9, 3}, shape{257, 129, 33}, shape{1000, 7, 200},
+                         shape{65, 3, 4096}}) {
+    SCOPED_TRACE(text(s));
+    matrix const x = normal_points(s.n, s.d, 11);
+    fk::fit_options options;
+    options.max_iterations = 4;
+    auto const plain = run_fit<T>(x, matrix(s.k, s.d), options);
+    fit_buffers<T> const buffers({x}, {matrix(s.k, s.d)}, {});
+    exact_workspace const memory(buffers.workspace_bytes(options));
+    buffers.queue(options, memory.on(stream));
+    stream.wait();
+    EXPECT_TRUE(same_run(buffers.collect(), plain));
+  }
+}
+
+TYPED_TEST(async, small_other_verbs_in_an_exact_workspace) {
+  using T = TypeParam;
+  using C = centroid_of<T>;
+  own_stream const stream;
+  for (shape const& s :
+       {shape{1, 1, 1}, shape{300, 20, 45}, shape{257, 129, 64}, shape{50, 60, 1536}}) {
+    SCOPED_TRACE(text(s));
+    auto const n = static_cast<std::size_t>(s.n);
+    matrix const x = normal_points(s.n, s.d, 21), c = normal_points(s.k, s.d, 22);
+    device_matrices<T> const points(x);
+    device_matrices<C> const centroids(c), moved(c), drawn(c);
+    auto const plain = run_predict<T>(points.const_view(), centroids.const_view());
+
+    guarded_buffer<std::int32_t> const labels(n);
+    guarded_buffer<C> const distances(n);
+    exact_workspace const for_predict(
+        fk::predict_workspace_bytes(points.const_view(), centroids.const_view()));
+    fk::predict_outputs<C> const predict_out{labels.data(), distances.data()};
+    EXPECT_EQ(fk::predict_async(points.const_view(), centroids.const_view(), predict_out,
+                                for_predict.on(stream)),
+              plain.kernel);
+
+    guarded_buffer<double> const inertia(1);
+    exact_workspace const for_inertia(
+        fk::inertia_workspace_bytes(points.const_view(), centroids.const_view()));
+    fk::inertia_async(points.const_view(), centroids.const_view(), inertia.data(),
+                      for_inertia.on(stream));
+
+    // Takes the labels that predict_async has queued before it.
+    index_buffers const index(1, s.n, s.k);
+    guarded_buffer<double> const shift(1);
+    exact_workspace const for_update(fk::update_workspace_bytes(points.const_view(), moved.view()));
+    fk::update_outputs const update_out{index.view(), shift.data()};
+    fk::update_centroids_async(points.const_view(), labels.data(), moved.view(), update_out,
+                               for_update.on(stream));
+
+    fk::fit_options options;
+    options.seed = 3;
+    fk::execution on_stream;
+    on_stream.stream = stream;
+    if (s.k <= s.n) {
+      fk::init_centroids_async(points.const_view(), drawn.view(), options, on_stream);
+    }
+    stream.wait();
+
+    EXPECT_EQ(labels.download(), plain.labels);
+    EXPECT_TRUE(same_bits(distances.download(), plain.distances));
+    EXPECT_EQ(inertia.download()[0], fk::inertia(points.const_view(), centroids.const_view()));
+    EXPECT_TRUE(index_matches(index_values(index), 0, s.n, s.k, plain.labels));
+    device_matrices<C> const moved_plainly(c);
+    double const plain_shift =
+        fk::update_centroids(points.const_view(), labels.data(), moved_plainly.view());
+    EXPECT_EQ(shift.download()[0], plain_shift);
+    EXPECT_TRUE(same_bits(moved.download(), moved_plainly.download()));
+    if (s.k <= s.n) {
+      device_matrices<C> const drawn_plainly(c);
+      fk::init_centroids(points.const_view(), drawn_plainly.view(), options);
+      EXPECT_TRUE(same_bits(drawn.download(), drawn_plainly.download()));
+    }
+  }
+}
+
+// Sizes depend on shapes alone, so a caller can ask before there is any data.
+TYPED_TEST(async, small_workspace_bytes_without_data) {
+  using T = TypeParam;
+  using C = centroid_of<T>;
+  matrix const x = normal_points(300, 24, 31), c = normal_points(7, 24, 32);
+  device_matrices<T> const points(x);
+  device_matrices<C> const centroids(c);
+  fk::matrix_view<T const> shape_x = points.const_view();
+  fk::matrix_view<C> shape_c = centroids.view();
+  shape_x.data = nullptr;
+  shape_c.data = nullptr;
+  EXPECT_EQ(fk::fit_workspace_bytes(shape_x, shape_c),
+            fk::fit_workspace_bytes(points.const_view(), centroids.view()));
+  EXPECT_EQ(fk::predict_workspace_bytes(shape_x, shape_c),
+            fk::predict_workspace_bytes(points.const_view(), centroids.view()));
+  EXPECT_EQ(fk::inertia_workspace_bytes(shape_x, shape_c),
+            fk::inertia_workspace_bytes(points.const_view(), centroids.view()));
+  EXPECT_EQ(fk::update_workspace_bytes(shape_x, shape_c),
+            fk::update_workspace_bytes(points.const_view(), centroids.view()));
+}
+
+// What the stream-ordered pool of the device lends out.
+class memory_pool {
+ public:
+  memory_pool() {
+    int device = 0;
+    FLASH_KMEANS_CUDA_CHECK(cudaGetDevice(&device));
+    FLASH_KMEANS_CUDA_CHECK(cudaDeviceGetDefaultMemPool(&pool_, device));
+    std::uint64_t zero = 0;
+    FLASH_KMEANS_CUDA_CHECK(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrUsedMemHigh, &zero));
+  }
+  std::uint64_t used() const { return get(cudaMemPoolAttrUsedMemCurrent); }
+  // The most since this object was made.
+  std::uint64_t high() const { return get(cudaMemPoolAttrUsedMemHigh); }
+
+ private:
+  std::uint64_t get(cudaMemPoolAttr attribute) const {
+    std::uint64_t value = 0;
+    FLASH_KMEANS_CUDA_CHECK(cudaMemPoolGetAttribute(pool_, attribute, &value));
+    return value;
+  }
+  cudaMemPool_t pool_ = nullptr;
+};
+
+// Not one of the small ones: sanitizers allocate and launch in ways of their own.
+TYPED_TEST(async, nothing_is_allocated_with_a_workspace_and_all_is_given_back_without) {
+  using T = TypeParam;
+  own_stream const stream;
+  batch_case const data = mixed_batch(41);
+  fit_buffers<T> const buffers(data.points, data.centroids, data.how);
+  fk::fit_options const options = given(5, 1e-4);
+  exact_workspace const memory(buffers.workspace_bytes(options));
+  {
+    memory_pool const pool;
+    std::uint64_t const before = pool.used();
+    buffers.queue(options, memory.on(stream));
+    stream.wait();
+    EXPECT_LE(pool.high(), before);
+  }
+  memory_pool const pool;
+  std::uint64_t const before = pool.used();
+  fk::execution exec;
+  exec.stream = stream;
+  buffers.queue(options, exec);
+  stream.wait();
+  EXPECT_GE(pool.high(), before + memory.on(stream).workspace_bytes) << "the pool is the wrong one";
+  EXPECT_EQ(pool.used(), before);
+}
+
+// --- Nothing waits -------------------------------------------------------------------------------
+
+// Holds a stream up from the host until it is opened, or for so long that whoever waited for the
+// stream meanwhile is known to have done so.
+class gate {
+ public:
+  void close(cudaStream_t stream) {
+    FLASH_KMEANS_CUDA_CHECK(cudaLaunchHostFunc(stream, &gate::hold, this));
+  }
+  void open() { open_ = true; }
+  bool timed_out() const { return timed_out_; }
+
+ private:
+  static void hold(void* self) {
+    auto& gate_ = *static_cast<gate*>(self);
+    auto const end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!gate_.open_) {
+      if (std::chrono::steady_clock::now() > end) {
+        gate_.timed_out_ = true;
+        return;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+  std::atomic<bool> open_{false}, timed_out_{false};
+};
+
+// Runs queue(exec) behind a closed gate; it must come back while nothing on the stream can have
+// run.
+template <class Queue>
+void expect_it_does_not_wait(own_stream const& stream, exact_workspace const& memory,
+                             Queue&& queue) {
+  // Kernels are loaded when they are first used, and loading may wait for the device.
+  queue(memory.on(stream));
+  stream.wait();
+  gate held;
+  held.close(stream);
+  try {
+    queue(memory.on(stream));
+  } catch (...) {
+    held.open();
+    stream.wait();
+    throw;
+  }
+  cudaError_t const state = cudaStreamQuery(stream);
+  cudaGetLastError();  // "not ready" is remembered like an error
+  bool const waited = held.timed_out();
+  held.open();
+  stream.wait();
+  EXPECT_FALSE(waited);
+  EXPECT_EQ(state, cudaErrorNotReady);
+}
+
+// Not one of the small ones: sanitizers allocate and launch in ways of their own.
+TYPED_TEST(async, nothing_waits_for_the_stream) {
+  using T = TypeParam;
+  using C = centroid_of<T>;
+  own_stream const stream;
+  batch_case const data = mixed_batch(51);
+  fk::fit_options options;
+  options.max_iterations = 6;
+  fit_buffers<T> const buffers(data.points, data.centroids, data.how);
+  exact_workspace const memory(
+      std::max({buffers.workspace_bytes(options),
+                fk::predict_workspace_bytes(buffers.points.view(), buffers.centroids.view()),
+                fk::inertia_workspace_bytes(buffers.points.view(), buffers.centroids.view()),
+                fk::update_workspace_bytes(buffers.points.view(), buffers.centroids.view())}));
+  {
+    SCOPED_TRACE("fit_async");
+    expect_it_does_not_wait(stream, memory,
+                            [&](fk::execution const& exec) { buffers.queue(options, exec); });
+    EXPECT_TRUE(same_run(buffers.collect(), run_fit<T>(data.points, data.centroids, options)));
+  }
+  auto const x = buffers.points.const_view();
+  auto const c = buffers.centroids.view();
+  guarded_buffer<C> const distances(buffers.labels.size());
+  guarded_buffer<double> const scalars(3);
+  {
+    SCOPED_TRACE("predict_async");
+    fk::predict_outputs<C> const out{buffers.labels.data(), distances.data()};
+    expect_it_does_not_wait(stream, memory,
+                            [&](fk::execution const& exec) { fk::predict_async(x, c, out, exec); });
+  }
+  {
+    SCOPED_TRACE("inertia_async");
+    expect_it_does_not_wait(stream, memory, [&](fk::execution const& exec) {
+      fk::inertia_async(x, c, scalars.data(), exec);
+    });
+  }
+  {
+    SCOPED_TRACE("update_centroids_async");
+    fk::update_outputs const out{buffers.index.view(), scalars.data()};
+    expect_it_does_not_wait(stream, memory, [&](fk::execution const& exec) {
+      fk::update_centroids_async(x, buffers.labels.data(), c, out, exec);
+    });
+  }
+  {
+    SCOPED_TRACE("init_centroids_async");
+    expect_it_does_not_wait(stream, memory, [&](fk::execution const& exec) {
+      fk::init_centroids_async(x, c, options, exec);
+    });
+  }
+}
+
+TYPED_TEST(async, small_two_streams_at_once) {
+  using T = TypeParam;
+  own_stream const streams[2];
+  batch_case const data[2] = {mixed_batch(61), mixed_batch(71)};
+  fk::fit_options const options = given(12, 1e-4);
+  fit_buffers<T> const first(data[0].points, data[0].centroids, data[0].how);
+  fit_buffers<T> const second(data[1].points, data[1].centroids, data[1].how);
+  exact_workspace const first_memory(first.workspace_bytes(options));
+  exact_workspace const second_memory(second.workspace_bytes(options));
+  first.queue(options, first_memory.on(streams[0]));
+  second.queue(options, second_memory.on(streams[1]));
+  streams[0].wait();
+  streams[1].wait();
+  EXPECT_TRUE(same_run(first.collect(), run_fit<T>(data[0].points, data[0].centroids, options)));
+  EXPECT_TRUE(same_run(second.collect(), run_fit<T>(data[1].points, data[1].centroids, options)));
+}
+
+// --- Graphs --------------------------------------------------------------------------------------
+
+// What was queued on a stream, to be run again.
+class captured_graph {
+ public:
+  // Global capture: anything that would wait or allocate at once, from this or another thread,
+  // fails.
+  template <class Queue>
+  captured_graph(cudaStream_t stream, Queue&& queue) {
+    FLASH_KMEANS_CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
+    try {
+      queue();
+    } catch (...) {
+      cudaStreamEndCapture(stream, &graph_);
+      throw;
+    }
+    FLASH_KMEANS_CUDA_CHECK(cudaStreamEndCapture(stream, &graph_));
+    FLASH_KMEANS_CUDA_CHECK(cudaGraphInstantiate(&executable_, graph_, 0));
+  }
+  ~captured_graph() {
+    if (executable_ != nullptr) cudaGraphExecDestroy(executable_);
+    if (graph_ != nullptr) cudaGraphDestroy(graph_);
+  }
+  captured_graph(captured_graph const&) = delete;
+  captured_graph& operator=(captured_graph const&) = delete;
+
+  void run(own_stream const& stream) const {
+    FLASH_KMEANS_CUDA_CHECK(cudaGraphLaunch(executable_, stream));
+    stream.wait();
+  }
+
+  std::vector<cudaGraphNodeType> node_types() const {
+    std::size_t count = 0;
+    FLASH_KMEANS_CUDA_CHECK(cudaGraphGetNodes(graph_, nullptr, &count));
+    std::vector<cudaGraphNode_t> nodes(count);
+    FLASH_KMEANS_CUDA_CHECK(cudaGraphGetNodes(graph_, nodes.data(), &count));
+    std::vector<cudaGraphNodeType> types;
+    for (cudaGraphNode_t const node : nodes) {
+      types.emplace_back();
+      FLASH_KMEANS_CUDA_CHECK(cudaGraphNodeGetType(node, &types.back()));
+    }
+    return types;
+  }
+
+ private:
+  cudaGraph_t graph_ = nullptr;
+  cudaGraphExec_t executable_ = nullptr;
+};
+
+TYPED_TEST(async, small_a_captured_fit_runs_again_on_other_input) {
+  using T = TypeParam;
+  own_stream const stream;
+  // Which problems converge, and when, differs between the two; the graph cannot know.
+  batch_case const first = mixed_batch(81);
+  batch_case second = mixed_batch(91);
+  std::swap(second.points[0], second.points[1]);
+  std::swap(second.centroids[0], second.centroids[1]);
+  for (fk::init_method const method : {fk::init_method::given, fk::init_method::random}) {
+    SCOPED_TRACE(text("init ", static_cast<int>(method)));
+    fk::fit_options options = given(20, 1e-4);
+    options.init = method;
+    fit_buffers<T> buffers(first.points, first.centroids, first.how);
+    exact_workspace const memory(buffers.workspace_bytes(options));
+    for (fk::assign_kernel const kernel : kernels_for<T>()) {
+      SCOPED_TRACE(fk::to_string(kernel));
+      fk::execution exec = memory.on(stream);
+      exec.kernel = kernel;
+      // Kernels are loaded before the capture, in which loading may not be allowed.
+      buffers.queue(options, exec);
+      stream.wait();
+      captured_graph const graph(stream, [&] { buffers.queue(options, exec); });
+      for (cudaGraphNodeType const type : graph.node_types()) {
+        EXPECT_TRUE(type == cudaGraphNodeTypeKernel || type == cudaGraphNodeTypeMemset ||
+                    type == cudaGraphNodeTypeMemcpy)
+            << "node of type " << static_cast<int>(type);
+      }
+      for (batch_case const* const data :
+           std::initializer_list<batch_case const*>{&first, &second, &first}) {
+        buffers.points.upload(data->points);
+        buffers.centroids.upload(data->centroids);
+        graph.run(stream);
+        auto const plain = run_fit<T>(data->points, data->centroids, options, on_kernel(kernel));
+        EXPECT_TRUE(same_run(buffers.collect(), plain));
+        if (method == fk::init_method::given) {
+          std::size_t const moving = data == &second ? 0 : 1;
+          EXPECT_EQ(plain.status[moving].iterations, 3);
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(async, small_other_verbs_are_captured) {
+  using T = TypeParam;
+  using C = centroid_of<T>;
+  own_stream const stream;
+  matrix const x = integer_points(300, 24, 101), c = integer_points(20, 24, 102);
+  device_matrices<T> points(x);
+  device_matrices<C> centroids(c);
+  guarded_buffer<std::int32_t> const labels(300);
+  guarded_buffer<C> const distances(300);
+  guarded_buffer<double> const scalars(2);
+  fk::predict_outputs<C> const out{labels.data(), distances.data()};
+  fk::update_outputs const update_out{{}, scalars.data() + 1};
+  exact_workspace const memory(
+      std::max({fk::predict_workspace_bytes(points.view(), centroids.view()),
+                fk::inertia_workspace_bytes(points.view(), centroids.view()),
+                fk::update_workspace_bytes(points.view(), centroids.view())}));
+  fk::execution const exec = memory.on(stream);
+  auto const queue = [&] {
+    fk::init_centroids_async(points.const_view(), centroids.view(), given(1, 0), exec);
+    fk::predict_async(points.const_view(), centroids.const_view(), out, exec);
+    fk::inertia_async(points.const_view(), centroids.const_view(), scalars.data(), exec);
+    fk::update_centroids_async(points.const_view(), labels.data(), centroids.view(), update_out,
+                               exec);
+  };
+  queue();
+  stream.wait();
+  captured_graph const graph(stream, queue);
+  for (std::uint64_t const seed : {101, 103, 105}) {
+    matrix const other_x = integer_points(300, 24, seed);
+    matrix const other_c = integer_points(20, 24, seed + 1);
+    points.upload({other_x});
+    centroids.upload({other_c});
+    graph.run(stream);
+    std::vector<std::int32_t> const expected = reference_assign(other_x, other_c);
+    matrix const means = reference_update(other_x, expected, other_c);
+    EXPECT_EQ(labels.download(), expected);
+    EXPECT_TRUE(distances_match<T>(other_x, other_c, expected, distances.download()));
+    EXPECT_EQ(scalars.download()[0], reference_inertia(other_x, other_c, expected));
+    EXPECT_TRUE(same_bits(centroids.download(), to_type<C>(means)));
+  }
+}
+
+}  // namespace

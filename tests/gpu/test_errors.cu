@@ -1,0 +1,481 @@
+// Bad input: std::invalid_argument that names the argument and its value, before anything is
+// queued, with all outputs as they were. Arguments are checked before the first call into CUDA, so
+// most of this file runs without a GPU too, over host memory that must not be touched either.
+#include <cuda/std/array>
+#include <cuda/std/mdspan>
+
+#include <functional>
+#include <memory>
+
+#include "../gpu_test.hpp"
+
+namespace {
+
+using namespace testing_support;
+
+bool on_gpu() { return why_no_gpu().empty(); }
+
+// Poisoned memory of the device where there is one, else of the host.
+template <class T>
+class output_memory {
+ public:
+  explicit output_memory(std::int64_t count) {
+    if (on_gpu()) {
+      device_ = std::make_unique<guarded_buffer<T>>(static_cast<std::size_t>(count));
+    } else {
+      host_.resize(static_cast<std::size_t>(count) * sizeof(T) + alignof(T), 0xFF);
+    }
+  }
+  T* data() {
+    if (device_ != nullptr) return device_->data();
+    void* start = host_.data();
+    std::size_t space = host_.size();
+    return static_cast<T*>(std::align(alignof(T), sizeof(T), start, space));
+  }
+  bool untouched() const {
+    if (device_ != nullptr) return device_->untouched();
+    return std::all_of(host_.begin(), host_.end(), [](unsigned char byte) { return byte == 0xFF; });
+  }
+
+ private:
+  std::unique_ptr<guarded_buffer<T>> device_;
+  std::vector<unsigned char> host_;
+};
+
+constexpr std::int64_t kN = 100, kK = 7, kD = 24;
+
+// Everything that some verb takes.
+template <class T>
+struct arguments {
+  using C = centroid_of<T>;
+  fk::matrix_view<T const> x;
+  fk::matrix_view<C> c;
+  std::int32_t* labels = nullptr;
+  C* distances = nullptr;
+  fk::cluster_index index;
+  fk::fit_status* status = nullptr;
+  double* scalars = nullptr;
+  fk::fit_options options;
+  fk::execution exec;
+};
+
+// Good arguments. All memory is poison: were it computed with, labels would not stay -1.
+template <class T>
+class scene {
+ public:
+  using C = centroid_of<T>;
+
+  arguments<T> good() {
+    arguments<T> a;
+    a.x = {x_.data(), kN, kD};
+    a.c = {c_.data(), kK, kD};
+    a.labels = labels_.data();
+    a.distances = distances_.data();
+    a.index = {counts_.data(), offsets_.data(), order_.data(), inverse_.data()};
+    a.status = status_.data();
+    a.scalars = scalars_.data();
+    return a;
+  }
+
+  bool untouched() const {
+    return x_.untouched() && c_.untouched() && labels_.untouched() && distances_.untouched() &&
+           counts_.untouched() && offsets_.untouched() && order_.untouched() &&
+           inverse_.untouched() && status_.untouched() && scalars_.untouched();
+  }
+
+ private:
+  output_memory<T> x_{kN * kD};
+  output_memory<C> c_{kK * kD};
+  output_memory<std::int32_t> labels_{kN}, counts_{kK}, offsets_{kK + 1}, order_{kN}, inverse_{kN};
+  output_memory<C> distances_{kN};
+  output_memory<fk::fit_status> status_{1};
+  output_memory<double> scalars_{1};
+};
+
+template <class T>
+struct verb {
+  char const* name;
+  unsigned kind;
+  std::function<void(arguments<T> const&)> call;
+};
+
+// What a verb takes besides points and centroids.
+enum : unsigned {
+  kFit = 1,
+  kPredict = 2,
+  kInertia = 4,
+  kUpdate = 8,
+  kInit = 16,
+  kRuns = kFit | kPredict | kInertia | kUpdate | kInit,
+  kSizes = 32,    // *_workspace_bytes of all verbs but fit
+  kFitSize = 64,  // fit_workspace_bytes
+  kAll = 127
+};
+
+template <class T>
+std::vector<verb<T>> verbs() {
+  using C = centroid_of<T>;
+  using A = arguments<T>;
+  auto const fit_out = [](A const& a) { return fk::fit_outputs{a.labels, a.index, a.status}; };
+  auto const predict_out = [](A const& a) { return fk::predict_outputs<C>{a.labels, a.distances}; };
+  auto const update_out = [](A const& a) { return fk::update_outputs{a.index, a.scalars}; };
+  return {
+      {"fit", kFit, [=](A const& a) { fk::fit(a.x, a.c, fit_out(a), a.options, a.exec); }},
+      {"fit_async", kFit,
+       [=](A const& a) { fk::fit_async(a.x, a.c, fit_out(a), a.options, a.exec); }},
+      {"predict", kPredict, [=](A const& a) { fk::predict(a.x, a.c, predict_out(a), a.exec); }},
+      {"predict_async", kPredict,
+       [=](A const& a) { fk::predict_async(a.x, a.c, predict_out(a), a.exec); }},
+      {"inertia", kInertia, [](A const& a) { fk::inertia(a.x, a.c, a.exec); }},
+      {"inertia_async", kInertia,
+       [](A const& a) { fk::inertia_async(a.x, a.c, a.scalars, a.exec); }},
+      {"update_centroids", kUpdate,
+       [=](A const& a) { fk::update_centroids(a.x, a.labels, a.c, update_out(a), a.exec); }},
+      {"update_centroids_async", kUpdate,
+       [=](A const& a) { fk::update_centroids_async(a.x, a.labels, a.c, update_out(a), a.exec); }},
+      {"init_centroids", kInit,
+       [](A const& a) { fk::init_centroids(a.x, a.c, a.options, a.exec); }},
+      {"init_centroids_async", kInit,
+       [](A const& a) { fk::init_centroids_async(a.x, a.c, a.options, a.exec); }},
+      {"fit_workspace_bytes", kFitSize,
+       [](A const& a) { fk::fit_workspace_bytes(a.x, a.c, a.options); }},
+      {"predict_workspace_bytes", kSizes,
+       [](A const& a) { fk::predict_workspace_bytes(a.x, a.c); }},
+      {"inertia_workspace_bytes", kSizes,
+       [](A const& a) { fk::inertia_workspace_bytes(a.x, a.c); }},
+      {"update_workspace_bytes", kSizes, [](A const& a) { fk::update_workspace_bytes(a.x, a.c); }},
+  };
+}
+
+// Calls and expects "flash_kmeans: <argument> is <value>...".
+template <class T>
+void expect_invalid(verb<T> const& v, arguments<T> const& a, std::string const& argument,
+                    std::string const& value) {
+  std::string const beginning = "flash_kmeans: " + argument + " is " + value;
+  try {
+    v.call(a);
+    ADD_FAILURE() << v.name << " took it";
+  } catch (std::invalid_argument const& error) {
+    EXPECT_EQ(std::string(error.what()).substr(0, beginning.size()), beginning) << v.name;
+  } catch (std::exception const& error) {
+    ADD_FAILURE() << v.name << " threw something else: " << error.what();
+  }
+}
+
+// The same on a stream that records what is queued: it must be nothing.
+template <class T>
+void expect_invalid_and_nothing_queued(verb<T> const& v, arguments<T> a,
+                                       std::string const& argument, std::string const& value) {
+  if (!on_gpu()) {
+    expect_invalid(v, a, argument, value);
+    return;
+  }
+  cudaStream_t stream = nullptr;
+  FLASH_KMEANS_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  a.exec.stream = stream;
+  FLASH_KMEANS_CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed));
+  expect_invalid(v, a, argument, value);
+  cudaGraph_t graph = nullptr;
+  FLASH_KMEANS_CUDA_CHECK(cudaStreamEndCapture(stream, &graph));
+  std::size_t nodes = 0;
+  FLASH_KMEANS_CUDA_CHECK(cudaGraphGetNodes(graph, nullptr, &nodes));
+  EXPECT_EQ(nodes, 0u) << v.name << " queued work";
+  FLASH_KMEANS_CUDA_CHECK(cudaGraphDestroy(graph));
+  FLASH_KMEANS_CUDA_CHECK(cudaStreamDestroy(stream));
+}
+
+// Spoils good arguments and gives them to all verbs of these kinds.
+template <class T, class Spoil>
+void expect_all_refuse(unsigned kinds, Spoil&& spoil, std::string const& argument,
+                       std::string const& value) {
+  SCOPED_TRACE(argument + " is " + value);
+  scene<T> s;
+  arguments<T> a = s.good();
+  spoil(a);
+  for (verb<T> const& v : verbs<T>()) {
+    if ((v.kind & kinds) != 0) expect_invalid_and_nothing_queued(v, a, argument, value);
+  }
+  EXPECT_TRUE(s.untouched());
+}
+
+template <class U>
+U* off_by_a_byte(U* pointer) {
+  return reinterpret_cast<U*>(reinterpret_cast<std::uintptr_t>(pointer) + 1);
+}
+
+// --- Everywhere ----------------------------------------------------------------------------------
+
+template <class T>
+class errors : public ::testing::Test {};
+TYPED_TEST_SUITE(errors, element_types, element_names);
+
+TYPED_TEST(errors, small_null_pointers) {
+  using T = TypeParam;
+  using A = arguments<T>;
+  expect_all_refuse<T>(
+      kRuns, [](A& a) { a.x.data = nullptr; }, "x.data", "null");
+  expect_all_refuse<T>(
+      kRuns, [](A& a) { a.c.data = nullptr; }, "centroids.data", "null");
+  expect_all_refuse<T>(
+      kFit | kPredict | kUpdate, [](A& a) { a.labels = nullptr; }, "labels", "null");
+  // The sums of inertia_async are its result and not optional; inertia itself has none.
+  scene<T> s;
+  arguments<T> a = s.good();
+  a.scalars = nullptr;
+  for (verb<T> const& v : verbs<T>()) {
+    if (std::string(v.name) == "inertia_async") {
+      expect_invalid_and_nothing_queued(v, a, "sums", "null");
+    }
+  }
+  EXPECT_TRUE(s.untouched());
+}
+
+TYPED_TEST(errors, small_shapes) {
+  using T = TypeParam;
+  using A = arguments<T>;
+  expect_all_refuse<T>(
+      kAll, [](A& a) { a.x.rows = 0; }, "x.rows (n)", "0");
+  expect_all_refuse<T>(
+      kAll, [](A& a) { a.x.rows = -5; }, "x.rows (n)", "-5");
+  expect_all_refuse<T>(
+      kAll, [](A& a) { a.x.rows = 2147483648; }, "x.rows (n)", "2147483648");
+  expect_all_refuse<T>(
+      kAll, [](A& a) { a.c.rows = 0; }, "centroids.rows (k)", "0");
+  expect_all_refuse<T>(
+      kAll, [](A& a) { a.c.rows = -1; }, "centroids.rows (k)", "-1");
+  expect_all_refuse<T>(
+      kAll, [](A& a) { a.c.rows = 2147483648; }, "centroids.rows (k)", "2147483648");
+  expect_all_refuse<T>(
+      kFit | kInit | kFitSize, [](A& a) { a.c.rows = kN + 1; }, "centroids.rows (k)", "101");
+  expect_all_refuse<T>(
+      kAll, [](A& a) { a.x.cols = 0; }, "x.cols (d)", "0");
+  expect_all_refuse<T>(
+      kAll, [](A& a) { a.x.cols = -24; }, "x.cols (d)", "-24");
+  expect_all_refuse<T>(
+      kAll, [](A& a) { a.c.cols = 0; }, "centroids.cols (d)", "0");
+  expect_all_refuse<T>(
+      kAll, [](A& a) { a.c.cols = 23; }, "centroids.cols (d)", "23");
+  expect_all_refuse<T>(
+      kAll, [](A& a) { a.c.cols = a.c.ld = 25; }, "centroids.cols (d)", "25");
+  expect_all_refuse<T>(
+      kAll, [](A& a) { a.x.ld = 23; }, "x.ld", "23");
+  expect_all_refuse<T>(
+      kAll, [](A& a) { a.x.ld = -24; }, "x.ld", "-24");
+  expect_all_refuse<T>(
+      kAll, [](A& a) { a.c.ld = 0; }, "centroids.ld", "0");
+}
+
+TYPED_TEST(errors, small_batches) {
+  using T = TypeParam;
+  using A = arguments<T>;
+  auto const both = [](A& a, std::int64_t outer, std::int64_t inner) {
+    a.x.batch = a.c.batch = {outer, inner};
+  };
+  expect_all_refuse<T>(
+      kAll, [&](A& a) { both(a, 0, 1); }, "x.batch[0]", "0");
+  expect_all_refuse<T>(
+      kAll, [&](A& a) { both(a, 1, -2); }, "x.batch[1]", "-2");
+  // 2^62 problems: nothing may be sized by them before they are refused.
+  std::int64_t const many = std::int64_t{1} << 31;
+  expect_all_refuse<T>(
+      kAll, [&](A& a) { both(a, many, many); }, "x.batch", "2147483648 x 2147483648");
+  expect_all_refuse<T>(
+      kAll,
+      [](A& a) {
+        a.x.batch = {2, 1};
+      },
+      "centroids.batch", "1 x 1");
+  expect_all_refuse<T>(
+      kAll,
+      [](A& a) {
+        a.c.batch = {2, 3};
+      },
+      "centroids.batch", "2 x 3");
+  expect_all_refuse<T>(
+      kAll,
+      [](A& a) {
+        a.x.batch_stride = {-1, 0};
+      },
+      "x.batch_stride[0]", "-1");
+  expect_all_refuse<T>(
+      kAll,
+      [](A& a) {
+        a.x.batch_stride = {0, -2400};
+      },
+      "x.batch_stride[1]", "-2400");
+  expect_all_refuse<T>(
+      kAll,
+      [](A& a) {
+        a.c.batch_stride = {-7, 0};
+      },
+      "centroids.batch_stride[0]", "-7");
+  // Problems whose centroids are written may not share them.
+  expect_all_refuse<T>(
+      kFit | kUpdate | kInit, [&](A& a) { both(a, 2, 1); }, "centroids.batch_stride[0]", "0");
+  expect_all_refuse<T>(
+      kFit | kUpdate | kInit,
+      [&](A& a) {
+        both(a, 1, 2);
+        a.c.batch_stride = {0, 23};
+      },
+      "centroids.batch_stride[1]", "23");
+}
+
+TYPED_TEST(errors, small_misaligned_pointers) {
+  using T = TypeParam;
+  using A = arguments<T>;
+  expect_all_refuse<T>(
+      kRuns, [](A& a) { a.x.data = off_by_a_byte(a.x.data); }, "x.data", "0x");
+  expect_all_refuse<T>(
+      kRuns, [](A& a) { a.c.data = off_by_a_byte(a.c.data); }, "centroids.data", "0x");
+  expect_all_refuse<T>(
+      kFit | kPredict | kUpdate, [](A& a) { a.labels = off_by_a_byte(a.labels); }, "labels", "0x");
+  expect_all_refuse<T>(
+      kPredict, [](A& a) { a.distances = off_by_a_byte(a.distances); }, "distances", "0x");
+  expect_all_refuse<T>(
+      kFit, [](A& a) { a.status = off_by_a_byte(a.status); }, "status", "0x");
+  expect_all_refuse<T>(
+      kUpdate, [](A& a) { a.scalars = off_by_a_byte(a.scalars); }, "shift", "0x");
+  unsigned const with_index = kFit | kUpdate;
+  expect_all_refuse<T>(
+      with_index, [](A& a) { a.index.counts = off_by_a_byte(a.index.counts); }, "index.counts",
+      "0x");
+  expect_all_refuse<T>(
+      with_index, [](A& a) { a.index.offsets = off_by_a_byte(a.index.offsets); }, "index.offsets",
+      "0x");
+  expect_all_refuse<T>(
+      with_index, [](A& a) { a.index.order = off_by_a_byte(a.index.order); }, "index.order", "0x");
+  expect_all_refuse<T>(
+      with_index, [](A& a) { a.index.inverse = off_by_a_byte(a.index.inverse); }, "index.inverse",
+      "0x");
+}
+
+TYPED_TEST(errors, small_options) {
+  using T = TypeParam;
+  using A = arguments<T>;
+  unsigned const kinds = kFit | kFitSize;
+  double const infinity = std::numeric_limits<double>::infinity();
+  double const nan = std::numeric_limits<double>::quiet_NaN();
+  expect_all_refuse<T>(
+      kinds, [](A& a) { a.options.max_iterations = 0; }, "options.max_iterations", "0");
+  expect_all_refuse<T>(
+      kinds, [](A& a) { a.options.max_iterations = -3; }, "options.max_iterations", "-3");
+  expect_all_refuse<T>(
+      kinds, [](A& a) { a.options.tolerance = -0.5; }, "options.tolerance", "-0.5");
+  expect_all_refuse<T>(
+      kinds, [=](A& a) { a.options.tolerance = nan; }, "options.tolerance", "nan");
+  expect_all_refuse<T>(
+      kinds, [=](A& a) { a.options.tolerance = infinity; }, "options.tolerance", "inf");
+  expect_all_refuse<T>(
+      kFit | kFitSize | kInit, [](A& a) { a.options.init = static_cast<fk::init_method>(7); },
+      "options.init", "7");
+}
+
+TYPED_TEST(errors, small_mdspan_with_features_apart) {
+  using T = TypeParam;
+  using extents = cuda::std::dextents<std::int64_t, 2>;
+  using span_type = cuda::std::mdspan<T, extents, cuda::std::layout_stride>;
+  T* const nowhere = nullptr;
+  span_type const columns(
+      nowhere, typename span_type::mapping_type(extents(100, 24),
+                                                cuda::std::array<std::int64_t, 2>{1, 100}));
+  try {
+    fk::matrix_view<T> const view(columns);
+    ADD_FAILURE() << "it was taken, with ld = " << view.ld;
+  } catch (std::invalid_argument const& error) {
+    EXPECT_NE(std::string(error.what()).find("stride 100 along the features"), std::string::npos)
+        << error.what();
+  }
+}
+
+// --- Where there is no GPU -----------------------------------------------------------------------
+
+TYPED_TEST(errors, small_good_arguments_without_a_gpu) {
+  using T = TypeParam;
+  if (on_gpu()) GTEST_SKIP() << "there is a GPU";
+  scene<T> s;
+  for (verb<T> const& v : verbs<T>()) {
+    if ((v.kind & kRuns) == 0) continue;
+    try {
+      v.call(s.good());
+      ADD_FAILURE() << v.name << " found a GPU";
+    } catch (fk::cuda_error const& error) {
+      EXPECT_NE(error.code(), 0) << v.name;
+    } catch (std::exception const& error) {
+      ADD_FAILURE() << v.name << " threw something else: " << error.what();
+    }
+  }
+  EXPECT_TRUE(s.untouched());
+}
+
+// --- On a GPU ------------------------------------------------------------------------------------
+
+template <class T>
+class errors_on_gpu : public gpu_test {};
+TYPED_TEST_SUITE(errors_on_gpu, element_types, element_names);
+
+TYPED_TEST(errors_on_gpu, small_workspace) {
+  using T = TypeParam;
+  scene<T> s;
+  arguments<T> const good = s.good();
+  std::size_t const fit_bytes = fk::fit_workspace_bytes(good.x, good.c, good.options);
+  std::size_t const predict_bytes = fk::predict_workspace_bytes(good.x, good.c);
+  std::size_t const inertia_bytes = fk::inertia_workspace_bytes(good.x, good.c);
+  std::size_t const update_bytes = fk::update_workspace_bytes(good.x, good.c);
+  guarded_buffer<unsigned char> const memory(
+      std::max({fit_bytes, predict_bytes, inertia_bytes, update_bytes}) + 256);
+  for (verb<T> const& v : verbs<T>()) {
+    if ((v.kind & (kRuns & ~kInit)) == 0) continue;
+    SCOPED_TRACE(v.name);
+    std::size_t const needed = v.kind == kFit       ? fit_bytes
+                               : v.kind == kPredict ? predict_bytes
+                               : v.kind == kInertia ? inertia_bytes
+                                                    : update_bytes;
+    arguments<T> a = good;
+    a.exec.workspace = memory.data();
+    for (std::size_t const bytes : {std::size_t{0}, needed / 2, needed - 1}) {
+      a.exec.workspace_bytes = bytes;
+      expect_invalid_and_nothing_queued(v, a, "execution.workspace_bytes", std::to_string(bytes));
+    }
+    for (int const off : {1, 128, 255}) {
+      a.exec.workspace = memory.data() + off;
+      a.exec.workspace_bytes = needed;
+      expect_invalid_and_nothing_queued(v, a, "execution.workspace", "0x");
+    }
+  }
+  EXPECT_TRUE(s.untouched());
+  EXPECT_TRUE(memory.untouched());
+}
+
+TYPED_TEST(errors_on_gpu, small_forced_kernels) {
+  using T = TypeParam;
+  std::vector<std::pair<fk::assign_kernel, std::string>> refused{
+      {fk::assign_kernel::host, "host"}, {static_cast<fk::assign_kernel>(77), "unknown"}};
+  if (!is_half_v<T>) refused.emplace_back(fk::assign_kernel::sm80, "sm80");
+  for (auto const& kernel : refused) {
+    expect_all_refuse<T>(
+        kFit | kPredict | kInertia, [&](arguments<T>& a) { a.exec.kernel = kernel.first; },
+        "execution.kernel", kernel.second);
+  }
+}
+
+// The checks refuse nothing that is good: the same scene, with data in it, runs.
+TYPED_TEST(errors_on_gpu, small_good_arguments_run) {
+  using T = TypeParam;
+  matrix const x = integer_points(kN, kD, 1);
+  for (verb<T> const& v : verbs<T>()) {
+    SCOPED_TRACE(v.name);
+    scene<T> s;
+    arguments<T> a = s.good();
+    device_matrices<T> const points(x);
+    device_matrices<centroid_of<T>> const centroids(first_rows(x, kK));
+    device_buffer<std::int32_t> const labels(std::vector<std::int32_t>(kN, 3));
+    a.x = points.const_view();
+    a.c = centroids.view();
+    a.labels = labels.data();
+    EXPECT_NO_THROW(v.call(a));
+    FLASH_KMEANS_CUDA_CHECK(cudaDeviceSynchronize());
+  }
+}
+
+}  // namespace

@@ -1,0 +1,4 @@
+#pragma once
+
+#include "../launch.cuh"
+#include "kernel_b.cuh"

@@ -1,0 +1,7 @@
+#pragma once
+
+#include "../config.cuh"
+
+#if __CUDA_ARCH__ >= 800
+inline void copy(cudaStream_t stream);
+#endif

@@ -1,0 +1,5 @@
+#pragma once
+
+#include <cuda_fp16.h>
+
+#include "../config.cuh"

@@ -1,0 +1,4 @@
+// Keeps to the rules.
+#pragma once
+
+#include "fit.cuh"

@@ -1,0 +1,149 @@
+// The oracle of the tests: k-means in double, as the textbook writes it, one thread, no blocking.
+// It includes nothing of the library and shares no formula with it: distances are sums of squared
+// differences here, never x.c - |c|^2/2.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace testing_support {
+
+// Row-major [rows][cols].
+struct matrix {
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  std::vector<double> values;
+
+  matrix() = default;
+  matrix(std::int64_t rows_, std::int64_t cols_, double value = 0)
+      : rows(rows_), cols(cols_), values(static_cast<std::size_t>(rows_ * cols_), value) {}
+
+  double operator()(std::int64_t i, std::int64_t j) const {
+    return values[static_cast<std::size_t>(i * cols + j)];
+  }
+  double& operator()(std::int64_t i, std::int64_t j) {
+    return values[static_cast<std::size_t>(i * cols + j)];
+  }
+  double const* row(std::int64_t i) const { return values.data() + i * cols; }
+};
+
+// Squared distance of point i and centroid j. Four running sums, so that the oracle is not bound by
+// the latency of one.
+inline double reference_distance(matrix const& x, std::int64_t i, matrix const& c, std::int64_t j) {
+  double const* const a = x.row(i);
+  double const* const b = c.row(j);
+  double sums[4] = {0, 0, 0, 0};
+  std::int64_t e = 0;
+  for (; e + 4 <= x.cols; e += 4) {
+    for (int lane = 0; lane < 4; ++lane) {
+      double const difference = a[e + lane] - b[e + lane];
+      sums[lane] += difference * difference;
+    }
+  }
+  for (; e < x.cols; ++e) {
+    double const difference = a[e] - b[e];
+    sums[0] += difference * difference;
+  }
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
+// The nearest centroid of each point: the lowest index on ties; NaN never wins, so that a point
+// that holds NaN gets label 0.
+inline std::vector<std::int32_t> reference_assign(matrix const& x, matrix const& c) {
+  std::vector<std::int32_t> labels(static_cast<std::size_t>(x.rows), 0);
+  for (std::int64_t i = 0; i < x.rows; ++i) {
+    double best = std::numeric_limits<double>::infinity();
+    for (std::int64_t j = 0; j < c.rows; ++j) {
+      double const distance = reference_distance(x, i, c, j);
+      if (distance < best) {
+        best = distance;
+        labels[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(j);
+      }
+    }
+  }
+  return labels;
+}
+
+// The mean of each cluster's points; an empty cluster keeps its row of c. A label outside [0, k)
+// counts for no cluster.
+inline matrix reference_update(matrix const& x, std::vector<std::int32_t> const& labels,
+                               matrix const& c) {
+  matrix sums(c.rows, c.cols);
+  std::vector<std::int64_t> counts(static_cast<std::size_t>(c.rows), 0);
+  for (std::int64_t i = 0; i < x.rows; ++i) {
+    std::int64_t const j = labels[static_cast<std::size_t>(i)];
+    if (j < 0 || j >= c.rows) continue;
+    ++counts[static_cast<std::size_t>(j)];
+    for (std::int64_t e = 0; e < x.cols; ++e) sums(j, e) += x(i, e);
+  }
+  matrix means = c;
+  for (std::int64_t j = 0; j < c.rows; ++j) {
+    auto const count = counts[static_cast<std::size_t>(j)];
+    if (count == 0) continue;
+    for (std::int64_t e = 0; e < c.cols; ++e) means(j, e) = sums(j, e) / static_cast<double>(count);
+  }
+  return means;
+}
+
+// Sum over the points of the squared distance to the centroid that their label names.
+inline double reference_inertia(matrix const& x, matrix const& c,
+                                std::vector<std::int32_t> const& labels) {
+  double sum = 0;
+  for (std::int64_t i = 0; i < x.rows; ++i) {
+    sum += reference_distance(x, i, c, labels[static_cast<std::size_t>(i)]);
+  }
+  return sum;
+}
+
+// Mean over the features of the population variance.
+inline double reference_variance(matrix const& x) {
+  double total = 0;
+  for (std::int64_t e = 0; e < x.cols; ++e) {
+    double mean = 0;
+    for (std::int64_t i = 0; i < x.rows; ++i) mean += x(i, e);
+    mean /= static_cast<double>(x.rows);
+    double squares = 0;
+    for (std::int64_t i = 0; i < x.rows; ++i) squares += (x(i, e) - mean) * (x(i, e) - mean);
+    total += squares / static_cast<double>(x.rows);
+  }
+  return total / static_cast<double>(x.cols);
+}
+
+// Sum of the squared distances between the rows of two matrices.
+inline double reference_shift(matrix const& from, matrix const& to) {
+  double sum = 0;
+  for (std::int64_t j = 0; j < from.rows; ++j) sum += reference_distance(from, j, to, j);
+  return sum;
+}
+
+struct reference_fit_result {
+  matrix centroids;
+  std::vector<std::int32_t> labels;  // of one more assignment to the returned centroids
+  int iterations = 0;
+  bool converged = false;
+  double inertia = 0;  // of the returned labels and centroids
+  double shift = 0;    // of the last update
+};
+
+// Lloyd's algorithm from the centroids c0.
+inline reference_fit_result reference_fit(matrix const& x, matrix const& c0, int max_iterations,
+                                          double tolerance) {
+  reference_fit_result result;
+  result.centroids = c0;
+  double const bound = tolerance * reference_variance(x);
+  while (result.iterations < max_iterations && !result.converged) {
+    matrix const next =
+        reference_update(x, reference_assign(x, result.centroids), result.centroids);
+    result.shift = reference_shift(result.centroids, next);
+    result.centroids = next;
+    ++result.iterations;
+    result.converged = result.shift <= bound;
+  }
+  result.labels = reference_assign(x, result.centroids);
+  result.inertia = reference_inertia(x, result.centroids, result.labels);
+  return result;
+}
+
+}  // namespace testing_support
