@@ -57,12 +57,15 @@ if(CMAKE_CUDA_COMPILER)
     set(CMAKE_CUDA_ARCHITECTURES ${default_architectures})
   endif()
   enable_language(CUDA)
-  message(STATUS "flash_kmeans: CUDA ${CMAKE_CUDA_COMPILER_VERSION} for ${CMAKE_CUDA_ARCHITECTURES}")
+  message(STATUS "flash_kmeans: CUDA ${CMAKE_CUDA_COMPILER_VERSION}, "
+                 "for ${CMAKE_CUDA_ARCHITECTURES}")
 else()
   set(FLASH_KMEANS_CUDA OFF)
-  set(FLASH_KMEANS_LEFT_OUT
-      "no CUDA compiler that works was found, so everything for the GPU is left out: the GPU tests, the benchmarks, the CUDA examples and the GPU backend of the cluster tool. The CPU part is built. (To build all, put nvcc on the PATH or set CUDACXX.)"
-  )
+  string(
+    CONCAT FLASH_KMEANS_LEFT_OUT
+           "no CUDA compiler that works was found, so everything for the GPU is left out: the GPU "
+           "tests, the benchmarks, the CUDA examples and the GPU backend of the cluster tool. The "
+           "CPU part is built. (To build all, put nvcc on the PATH or set CUDACXX.)")
   message(NOTICE "-- flash_kmeans: ${FLASH_KMEANS_LEFT_OUT}")
   # Not found today is not a decision: look again next time, unless the caller said so.
   if(asked_for STREQUAL "")

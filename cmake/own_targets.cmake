@@ -12,7 +12,8 @@ function(flash_kmeans_own_target name)
   set(warnings -Wall -Wextra)
   if(FLASH_KMEANS_WARNINGS_AS_ERRORS)
     list(APPEND warnings -Werror)
-    target_compile_options(${name} PRIVATE $<$<COMPILE_LANG_AND_ID:CUDA,NVIDIA>:-Werror=all-warnings>)
+    target_compile_options(
+      ${name} PRIVATE $<$<COMPILE_LANG_AND_ID:CUDA,NVIDIA>:-Werror=all-warnings>)
   endif()
   list(JOIN warnings "," host_warnings)
   target_compile_options(

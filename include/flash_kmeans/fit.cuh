@@ -22,8 +22,7 @@ assign_kernel run_fit(matrix_view<T const> const& x, matrix_view<centroid_t<T>> 
                       fit_outputs const& out, fit_options const& options, execution const& exec,
                       Stop&& stop, Ended&& ended) {
   check_fit(x, c, out, options);
-  assign_kernel const kernel =
-      choose_kernel<T>({x.batch_count(), x.rows, c.rows, x.cols}, exec.kernel);
+  assign_kernel const kernel = choose_kernel<T>(exec.kernel);
   arena sizing;
   lloyd<T>(x, c, out, options, kernel, sizing);
   workspace const block(exec, sizing.used());

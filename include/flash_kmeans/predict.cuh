@@ -37,8 +37,7 @@ template <class T, class Ended>
 void run_inertia(matrix_view<T const> const& x, matrix_view<centroid_t<T> const> const& c,
                  double* sums, execution const& exec, Ended&& ended) {
   check_views(x, c);
-  assign_kernel const kernel =
-      choose_kernel<T>({x.batch_count(), x.rows, c.rows, x.cols}, exec.kernel);
+  assign_kernel const kernel = choose_kernel<T>(exec.kernel);
   arena sizing;
   inertia_memory<T>(x, c, kernel, sizing);
   workspace const block(exec, sizing.used());
@@ -93,8 +92,7 @@ assign_kernel predict_async(matrix_view<P> const& x, matrix_view<C> const& centr
   detail::check_views(x, centroids);
   detail::check_pointer(outputs.labels, "labels");
   detail::check_optional(outputs.distances, "distances");
-  assign_kernel const kernel =
-      detail::choose_kernel<T>({x.batch_count(), x.rows, centroids.rows, x.cols}, exec.kernel);
+  assign_kernel const kernel = detail::choose_kernel<T>(exec.kernel);
   detail::workspace const block(exec, predict_workspace_bytes(x, centroids));
   detail::arena memory(block.data());
   detail::assignment<T> const assignment(x, centroids, kernel, memory);

@@ -18,8 +18,11 @@ foreach(part IN ITEMS CMakeLists.txt LICENSE cmake include)
   file(COPY ${SOURCE}/${part} DESTINATION ${WORK}/library)
 endforeach()
 
-set(configure ${CMAKE_COMMAND} -G ${GENERATOR} -DCMAKE_BUILD_TYPE=Release
-              -DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER})
+set(configure ${CMAKE_COMMAND} -G ${GENERATOR} -DCMAKE_BUILD_TYPE=Release)
+# A project without C++ is not told of a compiler: FindCUDAToolkit would take it for an enabled one.
+if(NOT PROJECT STREQUAL "two_architectures")
+  list(APPEND configure -DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER})
+endif()
 if(WITHOUT_CUDA)
   list(APPEND configure -DCMAKE_DISABLE_FIND_PACKAGE_CUDAToolkit=TRUE)
 endif()
@@ -52,7 +55,7 @@ if(REJECTED_VERSIONS)
     execute_process(COMMAND ${configure} -DVERSION=${version} RESULT_VARIABLE result
                     OUTPUT_VARIABLE output ERROR_VARIABLE output)
     if(result EQUAL 0 OR NOT output MATCHES "version: ${VERSION}")
-      message(FATAL_ERROR "asked for ${version}, find_package should turn down ${VERSION}:\n${output}")
+      message(FATAL_ERROR "find_package should turn down ${VERSION} for ${version}:\n${output}")
     endif()
   endforeach()
   return()

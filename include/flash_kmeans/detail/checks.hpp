@@ -1,6 +1,8 @@
 // Argument checks, the same for the GPU and the CPU verbs. Each throws std::invalid_argument.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -83,17 +85,34 @@ void check_views(matrix_view<P> const& x, matrix_view<C> const& c) {
   check_pointer(c.data, "centroids.data");
 }
 
-// Centroids that are written: no two problems may share a row.
+// Centroids that are written: no two rows may share memory. Taken from the smallest stride up,
+// every dimension has to step over all that the ones before it span.
 template <class C>
 void check_written(matrix_view<C> const& c) {
   static_assert(!std::is_const_v<C>,
                 "flash_kmeans: centroids are written, their view must not be const");
-  for (int i = 0; i < 2; ++i) {
-    if (c.batch[i] > 1 && c.batch_stride[i] < c.cols) {
-      throw_invalid("centroids.batch_stride[" + std::to_string(i) + "]", c.batch_stride[i],
-                    "must be at least centroids.cols (" + std::to_string(c.cols) +
-                        "), since centroids are written");
+  struct dimension {
+    std::int64_t count, stride;
+    char const* name;
+  };
+  std::array<dimension, 3> dimensions{
+      dimension{c.rows, c.ld, "centroids.ld"},
+      dimension{c.batch[0], c.batch_stride[0], "centroids.batch_stride[0]"},
+      dimension{c.batch[1], c.batch_stride[1], "centroids.batch_stride[1]"}};
+  std::stable_sort(dimensions.begin(), dimensions.end(),
+                   [](dimension const& a, dimension const& b) { return a.stride < b.stride; });
+  std::int64_t span = c.cols;
+  for (dimension const& by : dimensions) {
+    if (by.count == 1) continue;
+    if (by.stride < span) {
+      throw_invalid(by.name, by.stride,
+                    "must be at least " + std::to_string(span) +
+                        ", since centroids are written and must not overlap");
     }
+    if (by.stride > (std::numeric_limits<std::int64_t>::max() - span) / (by.count - 1)) {
+      throw_invalid(by.name, by.stride, "must keep all centroids within 2^63 elements");
+    }
+    span += by.stride * (by.count - 1);
   }
 }
 

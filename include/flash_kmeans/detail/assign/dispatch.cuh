@@ -39,7 +39,7 @@ bool kernel_runs(assign_kernel kernel) {
 
 // The kernel that a call will run on. Throws std::invalid_argument when a forced one cannot.
 template <class T>
-assign_kernel choose_kernel(assign_shape const& shape, assign_kernel forced) {
+assign_kernel choose_kernel(assign_kernel forced) {
   if (forced != assign_kernel::automatic) {
     if (!kernel_runs<T>(forced)) {
       throw_invalid("execution.kernel", to_string(forced),
@@ -47,7 +47,6 @@ assign_kernel choose_kernel(assign_shape const& shape, assign_kernel forced) {
     }
     return forced;
   }
-  if (prefers_simt(shape)) return assign_kernel::simt;
   for (assign_kernel const kernel : kAssignKernels) {
     if (kernel_runs<T>(kernel)) return kernel;
   }

@@ -1,5 +1,4 @@
-// Tile sizes of the assignment kernels and the choice between the kernels: plain C++, tested without
-// a GPU.
+// Tile sizes of the assignment kernels: plain C++, tested without a GPU.
 #pragma once
 
 #include <cstdint>
@@ -35,8 +34,5 @@ struct assign_shape {
 constexpr std::int64_t tiles_per_problem(assign_shape const& shape, tile const& t) {
   return (shape.n + t.n - 1) / t.n;
 }
-
-// Products so thin that the tensor cores would mostly multiply padding.
-constexpr bool prefers_simt(assign_shape const& shape) { return shape.d <= 4; }
 
 }  // namespace flash_kmeans::detail
