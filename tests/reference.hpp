@@ -35,14 +35,14 @@ inline double reference_distance(matrix const& x, std::int64_t i, matrix const& 
   double const* const a = x.row(i);
   double const* const b = c.row(j);
   double sums[4] = {0, 0, 0, 0};
-  std::int64_t e = 0;
-  for (; e + 4 <= x.cols; e += 4) {
+  std::int64_t const whole = x.cols - x.cols % 4;
+  for (std::int64_t e = 0; e < whole; e += 4) {
     for (int lane = 0; lane < 4; ++lane) {
       double const difference = a[e + lane] - b[e + lane];
       sums[lane] += difference * difference;
     }
   }
-  for (; e < x.cols; ++e) {
+  for (std::int64_t e = whole; e < x.cols; ++e) {
     double const difference = a[e] - b[e];
     sums[0] += difference * difference;
   }

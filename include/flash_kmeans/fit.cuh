@@ -54,6 +54,7 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
                                 fit_options const& options = {}) {
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
+  detail::check_written_type<P, C>();
   detail::check_shapes(x, centroids);
   detail::check_k_at_most_n(centroids.rows, x.rows);
   detail::check_options(options);
@@ -107,6 +108,7 @@ assign_kernel fit_async(matrix_view<P> const& x, matrix_view<C> const& centroids
                         execution const& exec = {}) {
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
+  detail::check_written_type<P, C>();
   return detail::run_fit<T>(
       x, centroids, outputs, options, exec, [](auto const&, int) { return false; },
       [](auto const&) {});
@@ -121,6 +123,7 @@ fit_result fit(matrix_view<P> const& x, matrix_view<C> const& centroids, fit_out
                fit_options const& options = {}, execution const& exec = {}) {
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
+  detail::check_written_type<P, C>();
   constexpr int kLook = 4;
   std::vector<fit_status> status;
   fit_result result;

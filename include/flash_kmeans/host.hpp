@@ -738,6 +738,7 @@ struct execution {
 template <class P, class C>
 void init_centroids(matrix_view<P> x, matrix_view<C> centroids, fit_options const& options = {},
                     execution const& exec = {}) {
+  detail::check_written_type<P, C>();
   detail::check_views(x, centroids);
   detail::check_written(centroids);
   detail::check_k_at_most_n(centroids.rows, x.rows);
@@ -843,6 +844,7 @@ double inertia(matrix_view<P> x, matrix_view<C> centroids, execution const& exec
 template <class P, class C>
 double update_centroids(matrix_view<P> x, std::int32_t const* labels, matrix_view<C> centroids,
                         update_outputs const& out = {}, execution const& exec = {}) {
+  detail::check_written_type<P, C>();
   using compute = centroid_t<P>;
   namespace cpu = detail::cpu;
   detail::check_views(x, centroids);
@@ -900,6 +902,7 @@ double update_centroids(matrix_view<P> x, std::int32_t const* labels, matrix_vie
 template <class P, class C>
 fit_result fit(matrix_view<P> x, matrix_view<C> centroids, fit_outputs const& out,
                fit_options const& options = {}, execution const& exec = {}) {
+  detail::check_written_type<P, C>();
   using compute = centroid_t<P>;
   namespace cpu = detail::cpu;
   detail::check_fit(x, centroids, out, options);

@@ -27,6 +27,7 @@ void init_centroids_async(matrix_view<P> const& x, matrix_view<C> const& centroi
                           fit_options const& options = {}, execution const& exec = {}) {
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
+  detail::check_written_type<P, C>();
   detail::check_views(x, centroids);
   detail::check_written(centroids);
   detail::check_k_at_most_n(centroids.rows, x.rows);

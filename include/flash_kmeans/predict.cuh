@@ -62,6 +62,7 @@ template <class P, class C>
 std::size_t predict_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids) {
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
+  detail::check_centroid_type<P, C>();
   detail::check_shapes(x, centroids);
   detail::arena sizing;
   detail::assignment<T>(x, centroids, assign_kernel::automatic, sizing);
@@ -89,6 +90,7 @@ assign_kernel predict_async(matrix_view<P> const& x, matrix_view<C> const& centr
                             execution const& exec = {}) {
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
+  detail::check_centroid_type<P, C>();
   detail::check_views(x, centroids);
   detail::check_pointer(outputs.labels, "labels");
   detail::check_optional(outputs.distances, "distances");
@@ -120,6 +122,7 @@ template <class P, class C>
 std::size_t inertia_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids) {
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
+  detail::check_centroid_type<P, C>();
   detail::check_shapes(x, centroids);
   detail::arena sizing;
   detail::inertia_memory<T>(x, centroids, assign_kernel::automatic, sizing);
@@ -141,6 +144,7 @@ void inertia_async(matrix_view<P> const& x, matrix_view<C> const& centroids, dou
                    execution const& exec = {}) {
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
+  detail::check_centroid_type<P, C>();
   detail::check_pointer(sums, "sums");
   detail::run_inertia<T>(x, centroids, sums, exec, [](double const*) {});
 }
@@ -151,6 +155,7 @@ double inertia(matrix_view<P> const& x, matrix_view<C> const& centroids,
                execution const& exec = {}) {
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
+  detail::check_centroid_type<P, C>();
   double total = 0;
   detail::run_inertia<T>(x, centroids, nullptr, exec, [&](double const* sums) {
     total = detail::fetch_sum(sums, x.batch_count(), exec.stream, "inertia");

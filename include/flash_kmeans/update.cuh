@@ -61,6 +61,7 @@ template <class P, class C>
 std::size_t update_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids) {
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
+  detail::check_written_type<P, C>();
   detail::check_shapes(x, centroids);
   detail::arena sizing;
   detail::update_memory<T>(x, centroids, sizing);
@@ -91,6 +92,7 @@ void update_centroids_async(matrix_view<P> const& x, std::int32_t const* labels,
                             execution const& exec = {}) {
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
+  detail::check_written_type<P, C>();
   detail::run_update<T>(x, labels, centroids, outputs, outputs.shift != nullptr, exec,
                         [](double const*) {});
 }
@@ -102,6 +104,7 @@ double update_centroids(matrix_view<P> const& x, std::int32_t const* labels,
                         execution const& exec = {}) {
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
+  detail::check_written_type<P, C>();
   double total = 0;
   detail::run_update<T>(x, labels, centroids, outputs, true, exec, [&](double const* shift) {
     total = detail::fetch_sum(shift, x.batch_count(), exec.stream, "update_centroids");

@@ -76,10 +76,24 @@ void check_shapes(matrix_view<P> const& x, matrix_view<C> const& c) {
   }
 }
 
+// The types of points and centroids that go together. Verbs ask this before anything that would fail
+// to compile with a longer message.
 template <class P, class C>
-void check_views(matrix_view<P> const& x, matrix_view<C> const& c) {
+constexpr void check_centroid_type() {
   static_assert(std::is_same_v<std::remove_const_t<C>, centroid_t<P>>,
                 "flash_kmeans: centroids are double for double points and float for all others");
+}
+
+template <class P, class C>
+constexpr void check_written_type() {
+  check_centroid_type<P, C>();
+  static_assert(!std::is_const_v<C>,
+                "flash_kmeans: centroids are written, their view must not be const");
+}
+
+template <class P, class C>
+void check_views(matrix_view<P> const& x, matrix_view<C> const& c) {
+  check_centroid_type<P, C>();
   check_shapes(x, c);
   check_pointer(x.data, "x.data");
   check_pointer(c.data, "centroids.data");
@@ -89,8 +103,6 @@ void check_views(matrix_view<P> const& x, matrix_view<C> const& c) {
 // every dimension has to step over all that the ones before it span.
 template <class C>
 void check_written(matrix_view<C> const& c) {
-  static_assert(!std::is_const_v<C>,
-                "flash_kmeans: centroids are written, their view must not be const");
   struct dimension {
     std::int64_t count, stride;
     char const* name;
