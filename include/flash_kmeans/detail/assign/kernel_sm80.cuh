@@ -82,19 +82,21 @@ struct sm80_loader {
 #pragma unroll
     for (int i = 0; i < 8; ++i, source += ld_16) {
       std::int32_t const inside = 16 * i < rows_left ? left : 0;
-      if constexpr (Aligned) {
-        ptx::cp_async_16(to + i * kStride, source, inside <= 0 ? 0 : inside >= 8 ? 16 : inside * 2);
-      } else {
+      if (Aligned && inside >= 8) {
+        ptx::cp_async_16(to + i * kStride, source);
+        continue;
+      }
+      std::uint32_t words[4] = {};
+      if (inside > 0) {
         unsigned short const* const bits = reinterpret_cast<unsigned short const*>(source);
-        std::uint32_t words[4];
 #pragma unroll
         for (int w = 0; w < 4; ++w) {
           std::uint32_t const low = 2 * w < inside ? bits[2 * w] : 0;
           std::uint32_t const high = 2 * w + 1 < inside ? bits[2 * w + 1] : 0;
           words[w] = low | (high << 16);
         }
-        ptx::store_shared_16(to + i * kStride, words);
       }
+      ptx::store_shared_16(to + i * kStride, words);
     }
   }
 

@@ -19,18 +19,11 @@ __device__ inline void cp_async_16(std::uint32_t shared, void const* global) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared), "l"(global) : "memory");
 }
 
-// 16 bytes, of which the first `bytes` are read and the others become zero.
-__device__ inline void cp_async_16(std::uint32_t shared, void const* global, int bytes) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global),
-               "r"(bytes)
-               : "memory");
-}
-
 __device__ inline void cp_async_4(std::uint32_t shared, void const* global) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(shared), "l"(global) : "memory");
 }
 
-// 16 bytes from registers, for sources that are not aligned.
+// 16 bytes from registers, for what cannot be copied whole.
 __device__ inline void store_shared_16(std::uint32_t shared, std::uint32_t const (&words)[4]) {
   asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(shared), "r"(words[0]),
                "r"(words[1]), "r"(words[2]), "r"(words[3])
