@@ -87,7 +87,7 @@ struct sm80_loader {
         continue;
       }
       std::uint32_t words[4] = {};
-      if (inside > 0) {
+      if (!Aligned || inside > 0) {  // no branch around the reads where every unit has them
         unsigned short const* const bits = reinterpret_cast<unsigned short const*>(source);
 #pragma unroll
         for (int w = 0; w < 4; ++w) {
