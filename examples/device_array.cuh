@@ -32,6 +32,8 @@ class device_array {
 
   void copy_from(std::vector<T> const& values) {
     check(cudaMemcpy(data_, values.data(), size_ * sizeof(T), cudaMemcpyHostToDevice));
+    // The copy may still be under way, and streams that do not block would not wait for it.
+    check(cudaDeviceSynchronize());
   }
   std::vector<T> to_host() const {
     std::vector<T> values(size_);

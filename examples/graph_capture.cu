@@ -33,11 +33,6 @@ int main() {
   exec.workspace = workspace.data();
   exec.workspace_bytes = fk::fit_workspace_bytes(x, c, options);
 
-  // One plain call first: where the driver has to compile the kernels (a build without machine code
-  // for this GPU), it cannot do so while a stream is captured.
-  d_x.copy_from(std::vector<float>(n * d, 0.0f));
-  fk::fit(x, plain_c, d_plain_labels.data(), options);
-
   cudaGraph_t graph;
   cudaGraphExec_t replay;
   check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));

@@ -94,8 +94,7 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
 //
 // Deterministic: the same input, options and device give the same bits.
 // Synchronises nothing and, given a workspace, allocates nothing; can be captured into a CUDA
-// graph. (In a build without machine code for this GPU the driver compiles kernels when they are
-// first used, which it cannot do under capture: make one plain call before.)
+// graph.
 // Throws std::invalid_argument naming argument and value before anything is queued, and cuda_error.
 // Source of the method: S. Lloyd, Least squares quantization in PCM, IEEE Trans. Inf. Theory 28
 // (1982); the tolerance is scikit-learn's.
