@@ -34,14 +34,21 @@
 #define FLASH_KMEANS_JOIN_7(a, b, c, d, e, f, g) sm_##a##_##b##_##c##_##d##_##e##_##f##_##g
 #define FLASH_KMEANS_JOIN_8(a, b, c, d, e, f, g, ...) \
   sm_##a##_##b##_##c##_##d##_##e##_##f##_##g##_more
-#define FLASH_KMEANS_PICK(_1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, _13, _14, NAME, ...) \
+#define FLASH_KMEANS_PICK(_1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, _13, _14, _15, _16, \
+                          _17, _18, _19, _20, _21, _22, _23, _24, _25, _26, _27, _28, _29, _30,  \
+                          _31, _32, NAME, ...)                                                   \
   NAME
-#define FLASH_KMEANS_JOIN(...)                                                                  \
-  FLASH_KMEANS_PICK(__VA_ARGS__, FLASH_KMEANS_JOIN_8, FLASH_KMEANS_JOIN_8, FLASH_KMEANS_JOIN_8, \
-                    FLASH_KMEANS_JOIN_8, FLASH_KMEANS_JOIN_8, FLASH_KMEANS_JOIN_8,              \
-                    FLASH_KMEANS_JOIN_8, FLASH_KMEANS_JOIN_7, FLASH_KMEANS_JOIN_6,              \
-                    FLASH_KMEANS_JOIN_5, FLASH_KMEANS_JOIN_4, FLASH_KMEANS_JOIN_3,              \
-                    FLASH_KMEANS_JOIN_2, FLASH_KMEANS_JOIN_1, )                                 \
+#define FLASH_KMEANS_JOIN(...)                                                            \
+  FLASH_KMEANS_PICK(                                                                      \
+      __VA_ARGS__, FLASH_KMEANS_JOIN_8, FLASH_KMEANS_JOIN_8, FLASH_KMEANS_JOIN_8,         \
+      FLASH_KMEANS_JOIN_8, FLASH_KMEANS_JOIN_8, FLASH_KMEANS_JOIN_8, FLASH_KMEANS_JOIN_8, \
+      FLASH_KMEANS_JOIN_8, FLASH_KMEANS_JOIN_8, FLASH_KMEANS_JOIN_8, FLASH_KMEANS_JOIN_8, \
+      FLASH_KMEANS_JOIN_8, FLASH_KMEANS_JOIN_8, FLASH_KMEANS_JOIN_8, FLASH_KMEANS_JOIN_8, \
+      FLASH_KMEANS_JOIN_8, FLASH_KMEANS_JOIN_8, FLASH_KMEANS_JOIN_8, FLASH_KMEANS_JOIN_8, \
+      FLASH_KMEANS_JOIN_8, FLASH_KMEANS_JOIN_8, FLASH_KMEANS_JOIN_8, FLASH_KMEANS_JOIN_8, \
+      FLASH_KMEANS_JOIN_8, FLASH_KMEANS_JOIN_8, FLASH_KMEANS_JOIN_7, FLASH_KMEANS_JOIN_6, \
+      FLASH_KMEANS_JOIN_5, FLASH_KMEANS_JOIN_4, FLASH_KMEANS_JOIN_3, FLASH_KMEANS_JOIN_2, \
+      FLASH_KMEANS_JOIN_1, )                                                              \
   (__VA_ARGS__)
 #if defined(__CUDA_ARCH_LIST__)
 #define FLASH_KMEANS_ARCHITECTURES FLASH_KMEANS_JOIN(__CUDA_ARCH_LIST__)

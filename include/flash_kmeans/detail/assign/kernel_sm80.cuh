@@ -7,9 +7,8 @@
 // centroids, by the same code.
 //
 // Shared memory (bytes):
-//   points     slots x 16384   [slot][128][64], 16-byte units swizzled by row % 8; slot = feature
-//   step (resident)
-//                              or stage (streamed)
+//   points     slots x 16384   [slot][128][64], 16-byte units swizzled by row % 8;
+//                              slot = feature step (resident) or stage (streamed)
 //   centroids  3 x 16384       [stage][128][64], likewise
 //   bias       3 x 512         [centroid tile % 3][128]
 // The end of a tile reuses the centroids' space to merge the two warps that share points.
