@@ -137,6 +137,25 @@ inline fk::execution on_kernel(fk::assign_kernel kernel) {
 
 // --- Device memory -------------------------------------------------------------------------------
 
+// Both wait for all of the device: tests queue work on streams that do not wait for the default one.
+template <class T>
+void copy_to_device(T* to, std::size_t count, std::vector<T> const& values) {
+  if (values.size() != count) throw std::logic_error("upload of another size");
+  if (count == 0) return;
+  FLASH_KMEANS_CUDA_CHECK(cudaMemcpy(to, values.data(), count * sizeof(T), cudaMemcpyHostToDevice));
+  FLASH_KMEANS_CUDA_CHECK(cudaDeviceSynchronize());
+}
+
+template <class T>
+std::vector<T> copy_to_host(T const* from, std::size_t count) {
+  FLASH_KMEANS_CUDA_CHECK(cudaDeviceSynchronize());
+  std::vector<T> values(count);
+  if (count == 0) return values;
+  FLASH_KMEANS_CUDA_CHECK(
+      cudaMemcpy(values.data(), from, count * sizeof(T), cudaMemcpyDeviceToHost));
+  return values;
+}
+
 // Exactly `count` elements, every byte 0xFF until written: labels read -1, floats NaN.
 template <class T>
 class device_buffer {
@@ -158,23 +177,9 @@ class device_buffer {
   T* data() const { return data_; }
   std::size_t size() const { return count_; }
 
-  void upload(std::vector<T> const& values) {
-    if (values.size() != count_) throw std::logic_error("upload of another size");
-    if (count_ == 0) return;
-    FLASH_KMEANS_CUDA_CHECK(
-        cudaMemcpy(data_, values.data(), count_ * sizeof(T), cudaMemcpyHostToDevice));
-    FLASH_KMEANS_CUDA_CHECK(cudaDeviceSynchronize());
-  }
+  void upload(std::vector<T> const& values) { copy_to_device(data_, count_, values); }
 
-  // Waits for all of the device first.
-  std::vector<T> download() const {
-    FLASH_KMEANS_CUDA_CHECK(cudaDeviceSynchronize());
-    std::vector<T> values(count_);
-    if (count_ == 0) return values;
-    FLASH_KMEANS_CUDA_CHECK(
-        cudaMemcpy(values.data(), data_, count_ * sizeof(T), cudaMemcpyDeviceToHost));
-    return values;
-  }
+  std::vector<T> download() const { return copy_to_host(data_, count_); }
 
  private:
   std::size_t count_;
@@ -217,22 +222,9 @@ class guarded_buffer {
   T* data() const { return reinterpret_cast<T*>(bytes_.data() + before_); }
   std::size_t size() const { return count_; }
 
-  void upload(std::vector<T> const& values) {
-    if (values.size() != count_) throw std::logic_error("upload of another size");
-    if (count_ == 0) return;
-    FLASH_KMEANS_CUDA_CHECK(
-        cudaMemcpy(data(), values.data(), count_ * sizeof(T), cudaMemcpyHostToDevice));
-    FLASH_KMEANS_CUDA_CHECK(cudaDeviceSynchronize());
-  }
+  void upload(std::vector<T> const& values) { copy_to_device(data(), count_, values); }
 
-  std::vector<T> download() const {
-    FLASH_KMEANS_CUDA_CHECK(cudaDeviceSynchronize());
-    std::vector<T> values(count_);
-    if (count_ == 0) return values;
-    FLASH_KMEANS_CUDA_CHECK(
-        cudaMemcpy(values.data(), data(), count_ * sizeof(T), cudaMemcpyDeviceToHost));
-    return values;
-  }
+  std::vector<T> download() const { return copy_to_host(data(), count_); }
 
   // Whether every byte is still the poison.
   bool untouched() const {

@@ -8,6 +8,7 @@
 
 #include "detail/checks.hpp"
 #include "detail/lloyd.cuh"
+#include "detail/outputs.hpp"
 #include "types.hpp"
 
 namespace flash_kmeans {
@@ -126,8 +127,7 @@ fit_result fit(matrix_view<P> const& x, matrix_view<C> const& centroids, fit_out
   detail::check_written_type<P, C>();
   constexpr int kLook = 4;
   std::vector<fit_status> status;
-  fit_result result;
-  result.kernel = detail::run_fit<T>(
+  assign_kernel const kernel = detail::run_fit<T>(
       x, centroids, outputs, options, exec,
       [&](auto const& fit, int iterations) {
         if (iterations % kLook != 0) return false;
@@ -139,13 +139,7 @@ fit_result fit(matrix_view<P> const& x, matrix_view<C> const& centroids, fit_out
         status.resize(static_cast<std::size_t>(x.batch_count()));
         detail::fetch(status.data(), fit.status(), status.size(), exec.stream, "fit");
       });
-  result.converged = true;
-  for (fit_status const& s : status) {
-    result.iterations = s.iterations > result.iterations ? s.iterations : result.iterations;
-    result.converged = result.converged && s.converged != 0;
-    result.inertia += s.inertia;
-  }
-  return result;
+  return detail::summary(status, kernel);
 }
 
 }  // namespace FLASH_KMEANS_ABI

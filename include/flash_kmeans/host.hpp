@@ -30,6 +30,7 @@
 #include "detail/checks.hpp"
 #include "detail/error.hpp"
 #include "detail/math.hpp"
+#include "detail/outputs.hpp"
 #include "types.hpp"
 
 namespace flash_kmeans::detail::cpu {
@@ -504,11 +505,6 @@ void sort_points(team& workers, scratch<C>& s, std::int32_t const* labels, std::
   });
 }
 
-inline bool is_wanted(cluster_index const& index) {
-  return index.counts != nullptr || index.offsets != nullptr || index.order != nullptr ||
-         index.inverse != nullptr;
-}
-
 // Hands out what sort_points found, for problem number i.
 template <class C>
 void write_index(scratch<C> const& s, cluster_index const& index, std::int64_t i) {
@@ -962,22 +958,14 @@ fit_result fit(matrix_view<P> x, matrix_view<C> centroids, fit_outputs const& ou
                 ? cpu::assign_points<P, compute>(t, s, cpu::problem(x, i),
                                                  cpu::problem(centroids, i), labels, nullptr, true)
                 : std::numeric_limits<double>::quiet_NaN();
-        if (cpu::is_wanted(out.index)) {
+        if (detail::wanted(out.index)) {
           cpu::sort_points(t, s, labels, n, centroids.rows);
           cpu::write_index(s, out.index, i);
         }
       });
 
-  fit_result result;
-  result.converged = true;
-  result.kernel = assign_kernel::host;
-  for (fit_status const& own : status) {
-    result.iterations = std::max(result.iterations, static_cast<int>(own.iterations));
-    result.converged = result.converged && own.converged != 0;
-    result.inertia += own.inertia;
-  }
   if (out.status != nullptr) std::copy(status.begin(), status.end(), out.status);
-  return result;
+  return detail::summary(status, assign_kernel::host);
 }
 
 }  // namespace flash_kmeans::host

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
-#include <vector>
 
 #include "detail/assign/dispatch.cuh"
 #include "detail/checks.hpp"

@@ -2,6 +2,7 @@
 // what, and that random_permutation is a permutation that favours nobody.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
@@ -249,6 +250,17 @@ TEST(math, ceil_div_and_round_up) {
   EXPECT_EQ(fk::detail::round_up(1, 16), 16);
   EXPECT_EQ(fk::detail::round_up(16, 16), 16);
   EXPECT_EQ(fk::detail::round_up(17, 16), 32);
+}
+
+TEST(math, power_of_two_for_covers_up_to_a_limit) {
+  static_assert(fk::detail::power_of_two_for(45, 256) == 64);
+  for (std::int64_t count = 1; count <= 300; ++count) {
+    std::int32_t const power = fk::detail::power_of_two_for(count, 256);
+    EXPECT_EQ(power & (power - 1), 0) << count;
+    EXPECT_GE(power, std::min<std::int64_t>(count, 256)) << count;
+    EXPECT_TRUE(power == 1 || power / 2 < count) << count;
+  }
+  EXPECT_EQ(fk::detail::power_of_two_for(std::int64_t{1} << 40, 32), 32);
 }
 
 TEST(math, bits_for_is_just_enough) {

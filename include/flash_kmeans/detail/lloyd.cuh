@@ -8,6 +8,7 @@
 #include "config.cuh"
 #include "convergence/dispatch.cuh"
 #include "init/dispatch.cuh"
+#include "outputs.hpp"
 #include "update/dispatch.cuh"
 #include "workspace.cuh"
 

@@ -21,6 +21,14 @@ FLASH_KMEANS_HOST_DEVICE constexpr I round_up(I a, I multiple) {
   return ceil_div(a, multiple) * multiple;
 }
 
+// Smallest power of two that is at least count, but no more than most (a power of two itself).
+FLASH_KMEANS_HOST_DEVICE constexpr std::int32_t power_of_two_for(std::int64_t count,
+                                                                 std::int32_t most) {
+  std::int32_t power = 1;
+  while (power < most && power < count) power *= 2;
+  return power;
+}
+
 // Bits that hold every value of [0, count).
 FLASH_KMEANS_HOST_DEVICE constexpr int bits_for(std::uint64_t count) {
   int bits = 0;

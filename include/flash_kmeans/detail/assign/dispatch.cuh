@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 
 #include "../../types.hpp"
 #include "../config.cuh"
@@ -78,8 +77,6 @@ class assignment {
     partials_ = memory.take<double>(shape_.b * blocks_per_problem_);
   }
 
-  assign_kernel kernel() const { return kernel_; }
-
   // Makes the masters' current values ready to be multiplied.
   void queue_centroids(cudaStream_t stream) const {
     norms_params<T> p{};
@@ -141,8 +138,7 @@ class assignment {
     p.d = static_cast<std::int32_t>(shape_.d);
     constexpr int V = kVector<T>;
     bool const aligned = shape_.d % V == 0 && rows_aligned(x_, V * sizeof(T));
-    p.lanes = 1;
-    while (p.lanes < 32 && p.lanes * V < shape_.d) p.lanes *= 2;
+    p.lanes = power_of_two_for(ceil_div<std::int64_t>(shape_.d, V), 32);
     p.rows_per_block = rows_per_block_;
     p.blocks_per_problem = blocks_per_problem_;
     p.blocks = shape_.b * blocks_per_problem_;

@@ -45,8 +45,7 @@ class convergence {
           "cudaMemsetAsync");
       return;
     }
-    std::int32_t cols = 1;
-    while (cols < kVarianceThreads && cols < x_.cols) cols *= 2;
+    std::int32_t const cols = power_of_two_for(x_.cols, kVarianceThreads);
     std::int32_t const d = static_cast<std::int32_t>(x_.cols);
     std::int64_t const chunks = b_ * chunks_per_problem_;
     launch(variance_kernel<T>, "variance_kernel", grid_for(chunks), kVarianceThreads, stream,

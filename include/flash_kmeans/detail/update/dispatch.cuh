@@ -9,6 +9,7 @@
 #include "../device_matrix.cuh"
 #include "../launch.cuh"
 #include "../math.hpp"
+#include "../outputs.hpp"
 #include "../workspace.cuh"
 #include "kernel_finish.cuh"
 #include "kernel_fold.cuh"
@@ -18,11 +19,6 @@
 
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
-
-inline bool wanted(cluster_index const& index) {
-  return index.counts != nullptr || index.offsets != nullptr || index.order != nullptr ||
-         index.inverse != nullptr;
-}
 
 // Where labels come from decides whether they need a bucket for those outside [0, k).
 enum class label_source { assignment, caller };
@@ -136,8 +132,7 @@ class centroid_update {
     p.status = status;
     p.chunks = chunks_;
     p.d = static_cast<std::int32_t>(x_.cols);
-    p.cols = 1;
-    while (p.cols < kFinishColumns && p.cols < p.d) p.cols *= 2;
+    p.cols = power_of_two_for(p.d, kFinishColumns);
     std::int64_t const clusters = problems * sorted.k;
     // Few clusters are large ones: more teams to fold their slots.
     constexpr std::int64_t kFewClusters = 512;
