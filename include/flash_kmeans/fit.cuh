@@ -23,15 +23,15 @@ assign_kernel run_fit(matrix_view<T const> const& x, matrix_view<centroid_t<T>> 
                       fit_outputs const& out, fit_options const& options, execution const& exec,
                       Stop&& stop, Ended&& ended) {
   check_fit(x, c, out, options);
-  assign_kernel const kernel = choose_kernel<T>(exec.kernel);
+  assign_plan const plan = plan_assignment<T>(exec);
   arena sizing;
-  lloyd<T>(x, c, out, options, kernel, sizing);
+  lloyd<T>(x, c, out, options, plan, sizing);
   workspace const block(exec, sizing.used());
   arena memory(block.data());
-  lloyd<T> fit(x, c, out, options, kernel, memory);
+  lloyd<T> fit(x, c, out, options, plan, memory);
   fit.queue(exec.stream, [&](int iterations) { return stop(fit, iterations); });
   ended(fit);
-  return kernel;
+  return plan.kernel;
 }
 
 }  // namespace FLASH_KMEANS_ABI
@@ -52,7 +52,7 @@ inline namespace FLASH_KMEANS_ABI {
 // a device.
 template <class P, class C>
 std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids,
-                                fit_options const& options = {}) {
+                                fit_options const& options = {}, execution const& exec = {}) {
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
   detail::check_written_type<P, C>();
@@ -60,7 +60,7 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
   detail::check_k_at_most_n(centroids.rows, x.rows);
   detail::check_options(options);
   detail::arena sizing;
-  detail::lloyd<T>(x, centroids, {}, options, assign_kernel::automatic, sizing);
+  detail::lloyd<T>(x, centroids, {}, options, detail::plan_assignment<T>(exec), sizing);
   return sizing.used();
 }
 

@@ -24,8 +24,8 @@ struct inertia_memory {
   double* sums;
 
   inertia_memory(matrix_view<T const> const& x, matrix_view<centroid_t<T> const> const& c,
-                 assign_kernel kernel, arena& memory)
-      : assign(x, c, kernel, memory),
+                 assign_plan const& plan, arena& memory)
+      : assign(x, c, plan, memory),
         labels(memory.take<std::int32_t>(x.batch_count() * x.rows)),
         sums(memory.take<double>(x.batch_count())) {}
 };
@@ -36,13 +36,14 @@ template <class T, class Ended>
 void run_inertia(matrix_view<T const> const& x, matrix_view<centroid_t<T> const> const& c,
                  double* sums, execution const& exec, Ended&& ended) {
   check_views(x, c);
-  assign_kernel const kernel = choose_kernel<T>(exec.kernel);
+  assign_plan const plan = plan_assignment<T>(exec);
   arena sizing;
-  inertia_memory<T>(x, c, kernel, sizing);
+  inertia_memory<T>(x, c, plan, sizing);
   workspace const block(exec, sizing.used());
   arena memory(block.data());
-  inertia_memory<T> const pieces(x, c, kernel, memory);
+  inertia_memory<T> pieces(x, c, plan, memory);
   if (sums == nullptr) sums = pieces.sums;
+  pieces.assign.queue_points(exec.stream);
   pieces.assign.queue_centroids(exec.stream);
   pieces.assign.queue_labels(pieces.labels, nullptr, exec.stream);
   pieces.assign.queue_distances(pieces.labels, nullptr, sums, 1, exec.stream);
@@ -58,13 +59,14 @@ inline namespace FLASH_KMEANS_ABI {
 // device. The data pointers are not read and may be null. Roughly 4 b k bytes (8 for double), 2 b k
 // d more for half and bfloat16 points, and 16 KiB a problem.
 template <class P, class C>
-std::size_t predict_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids) {
+std::size_t predict_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids,
+                                    execution const& exec = {}) {
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
   detail::check_centroid_type<P, C>();
   detail::check_shapes(x, centroids);
   detail::arena sizing;
-  detail::assignment<T>(x, centroids, assign_kernel::automatic, sizing);
+  detail::assignment<T>(x, centroids, detail::plan_assignment<T>(exec), sizing);
   return sizing.used();
 }
 
@@ -93,16 +95,17 @@ assign_kernel predict_async(matrix_view<P> const& x, matrix_view<C> const& centr
   detail::check_views(x, centroids);
   detail::check_pointer(outputs.labels, "labels");
   detail::check_optional(outputs.distances, "distances");
-  assign_kernel const kernel = detail::choose_kernel<T>(exec.kernel);
-  detail::workspace const block(exec, predict_workspace_bytes(x, centroids));
+  detail::assign_plan const plan = detail::plan_assignment<T>(exec);
+  detail::workspace const block(exec, predict_workspace_bytes(x, centroids, exec));
   detail::arena memory(block.data());
-  detail::assignment<T> const assignment(x, centroids, kernel, memory);
+  detail::assignment<T> assignment(x, centroids, plan, memory);
+  assignment.queue_points(exec.stream);
   assignment.queue_centroids(exec.stream);
   assignment.queue_labels(outputs.labels, nullptr, exec.stream);
   if (outputs.distances != nullptr) {
     assignment.queue_distances(outputs.labels, outputs.distances, nullptr, 0, exec.stream);
   }
-  return kernel;
+  return plan.kernel;
 }
 
 // predict_async, then waits for the stream.
@@ -118,13 +121,14 @@ assign_kernel predict(matrix_view<P> const& x, matrix_view<C> const& centroids,
 // device. The data pointers are not read and may be null. As predict_workspace_bytes, and 4 b n
 // bytes more.
 template <class P, class C>
-std::size_t inertia_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids) {
+std::size_t inertia_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids,
+                                    execution const& exec = {}) {
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
   detail::check_centroid_type<P, C>();
   detail::check_shapes(x, centroids);
   detail::arena sizing;
-  detail::inertia_memory<T>(x, centroids, assign_kernel::automatic, sizing);
+  detail::inertia_memory<T>(x, centroids, detail::plan_assignment<T>(exec), sizing);
   return sizing.used();
 }
 

@@ -164,7 +164,8 @@ enum class assign_kernel {
   automatic,  // the best one that the running device has an image for
   host,       // flash_kmeans::host, never chosen on a GPU
   simt,       // any GPU, any type: FMA units
-  sm80        // Ampere and later, half and bfloat16: mma.sync
+  sm80,       // Ampere and later, half and bfloat16: mma.sync
+  sm90        // Hopper, half, bfloat16 and float: TMA and wgmma
 };
 
 inline char const* to_string(assign_kernel kernel) {
@@ -173,9 +174,16 @@ inline char const* to_string(assign_kernel kernel) {
     case assign_kernel::host: return "host";
     case assign_kernel::simt: return "simt";
     case assign_kernel::sm80: return "sm80";
+    case assign_kernel::sm90: return "sm90";
   }
   return "unknown";
 }
+
+// How float points are multiplied; other types have one way only.
+enum class precision {
+  native,  // as accurate as fp32 arithmetic
+  tf32     // 10 bits of mantissa, one pass over the tensor cores: about three times as fast
+};
 
 // Where and how a call runs on the GPU.
 struct execution {
@@ -187,6 +195,7 @@ struct execution {
   std::size_t workspace_bytes = 0;
   // Force a path, for tests and benchmarks. std::invalid_argument where it cannot run.
   assign_kernel kernel = assign_kernel::automatic;
+  flash_kmeans::precision precision = flash_kmeans::precision::native;
 };
 
 // What a sort of the points by cluster gives. Every pointer may be null: what is null is not

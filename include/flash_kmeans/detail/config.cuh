@@ -22,6 +22,13 @@
 #define FLASH_KMEANS_HAS_MMA_SYNC 0
 #endif
 
+// wgmma and setmaxnreg belong to sm_90a alone: no later architecture has them.
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define FLASH_KMEANS_HAS_WGMMA 1
+#else
+#define FLASH_KMEANS_HAS_WGMMA 0
+#endif
+
 // All code that reaches a kernel lives in an inline namespace that carries version and list of
 // architectures, so that translation units built with different lists can be linked into one
 // program: each keeps its own kernels.

@@ -22,9 +22,11 @@ inline void check_cuda(cudaError_t status, char const* what) {
 
 // Queues kernel(params) and reports a launch that was refused. The status of the launch itself is
 // used, so an error that the caller's own code left behind is neither reported nor cleared here.
+// cluster: blocks that are placed together; blocks is a multiple of it.
 template <class Params>
 void launch(void (*kernel)(Params), char const* name, std::int64_t blocks, int threads,
-            cudaStream_t stream, Params const& params, std::size_t shared_bytes = 0) {
+            cudaStream_t stream, Params const& params, std::size_t shared_bytes = 0,
+            int cluster = 1) {
   if (shared_bytes > 48 * 1024) {
     check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                     static_cast<int>(shared_bytes)),
@@ -38,6 +40,13 @@ void launch(void (*kernel)(Params), char const* name, std::int64_t blocks, int t
   config.blockDim = dim3(static_cast<unsigned>(threads));
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
+  cudaLaunchAttribute shape{};
+  if (cluster > 1) {
+    shape.id = cudaLaunchAttributeClusterDimension;
+    shape.val.clusterDim = {static_cast<unsigned>(cluster), 1, 1};
+    config.attrs = &shape;
+    config.numAttrs = 1;
+  }
   check_cuda(cudaLaunchKernelEx(&config, kernel, params), name);
 }
 
@@ -60,6 +69,15 @@ inline double fetch_sum(double const* values, std::int64_t count, cudaStream_t s
 inline std::int64_t grid_for(std::int64_t work) {
   constexpr std::int64_t kMaxBlocks = 2147483647;
   return work < kMaxBlocks ? work : kMaxBlocks;
+}
+
+// Multiprocessors of the current device.
+inline std::int64_t multiprocessors() {
+  int device = 0, count = 0;
+  check_cuda(cudaGetDevice(&device), "cudaGetDevice");
+  check_cuda(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device),
+             "cudaDeviceGetAttribute");
+  return count;
 }
 
 // Whether the image of the kernel that this device runs holds the kernel's body: without the

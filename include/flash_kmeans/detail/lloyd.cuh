@@ -22,12 +22,12 @@ class lloyd {
 
   // memory: an arena over a workspace, or over nothing to find out how large one has to be.
   lloyd(matrix_view<T const> const& x, matrix_view<acc> const& c, fit_outputs const& out,
-        fit_options const& options, assign_kernel kernel, arena& memory)
+        fit_options const& options, assign_plan const& plan, arena& memory)
       : x_(x),
         c_(c),
         out_(out),
         options_(options),
-        assignment_(x, c, kernel, memory),
+        assignment_(x, c, plan, memory),
         update_(x, c, label_source::assignment, memory),
         convergence_(x, c.rows, options.tolerance, out.status, memory) {}
 
@@ -38,6 +38,7 @@ class lloyd {
     fit_status* const status = convergence_.status();
     queue_init(x_, c_, options_, stream);
     convergence_.queue_start(stream);
+    assignment_.queue_points(stream);
     assignment_.queue_centroids(stream);
     bool const closing = options_.closing_assignment;
     bool index_due = wanted(out_.index);

@@ -1,7 +1,9 @@
 // Launches of an assignment and of what surrounds it: preparing centroids, labels, distances.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <type_traits>
 
 #include "../../types.hpp"
 #include "../config.cuh"
@@ -10,24 +12,44 @@
 #include "../kernel_sum.cuh"
 #include "../launch.cuh"
 #include "../math.hpp"
+#include "../tensor_map.cuh"
 #include "../workspace.cuh"
 #include "argmin.cuh"
 #include "kernel_distances.cuh"
+#include "kernel_pack.cuh"
 #include "kernel_simt.cuh"
 #include "kernel_sm80.cuh"
+#include "kernel_sm90.cuh"
 #include "norms.cuh"
 #include "tiles.hpp"
+#ifndef FK_CLUSTER
+#define FK_CLUSTER 0
+#endif
 
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
 
 // The kernels from the most to the least specialised; a new one is one file and one entry here, in
-// kernel_runs and in queue_labels.
-inline constexpr assign_kernel kAssignKernels[] = {assign_kernel::sm80, assign_kernel::simt};
+// kernel_runs and in assignment.
+inline constexpr assign_kernel kAssignKernels[] = {assign_kernel::sm90, assign_kernel::sm80,
+                                                   assign_kernel::simt};
+
+// What the sm90 kernel multiplies for points of type T.
+template <class T>
+using sm90_operand_t = std::conditional_t<is_half_v<T>, T, __nv_bfloat16>;
+template <class T>
+inline constexpr int kSm90Pieces = is_half_v<T> ? 1 : 3;
 
 template <class T>
 bool kernel_runs(assign_kernel kernel) {
   switch (kernel) {
+    case assign_kernel::sm90:
+      if constexpr (!std::is_same_v<T, double>) {
+        return runs_here(sm90_kernel<sm90_operand_t<T>, kSm90Pieces<T>>,
+                         kSm90Threads<kSm90Pieces<T>>) &&
+               tensor_map_encoder() != nullptr;
+      }
+      return false;
     case assign_kernel::sm80:
       if constexpr (is_half_v<T>) return runs_here(sm80_kernel<T, true>, kSm80Threads);
       return false;
@@ -36,18 +58,24 @@ bool kernel_runs(assign_kernel kernel) {
   }
 }
 
-// The kernel that a call will run on. Throws std::invalid_argument when a forced one cannot.
+// How a call's assignments are computed.
+struct assign_plan {
+  assign_kernel kernel;
+  precision multiply;
+};
+
+// Throws std::invalid_argument when a forced kernel cannot run.
 template <class T>
-assign_kernel choose_kernel(assign_kernel forced) {
-  if (forced != assign_kernel::automatic) {
-    if (!kernel_runs<T>(forced)) {
-      throw_invalid("execution.kernel", to_string(forced),
+assign_plan plan_assignment(execution const& exec) {
+  if (exec.kernel != assign_kernel::automatic) {
+    if (!kernel_runs<T>(exec.kernel)) {
+      throw_invalid("execution.kernel", to_string(exec.kernel),
                     "which cannot run on this device with points of this type");
     }
-    return forced;
+    return {exec.kernel, exec.precision};
   }
   for (assign_kernel const kernel : kAssignKernels) {
-    if (kernel_runs<T>(kernel)) return kernel;
+    if (kernel_runs<T>(kernel)) return {kernel, exec.precision};
   }
   throw cuda_error(static_cast<int>(cudaErrorNoKernelImageForDevice),
                    "flash_kmeans: the program holds no kernel that this device can run");
@@ -59,15 +87,34 @@ class assignment {
  public:
   using acc = centroid_t<T>;
 
-  assignment(matrix_view<T const> const& x, matrix_view<acc const> const& c, assign_kernel kernel,
-             arena& memory)
-      : x_(x), c_(c), shape_{x.batch_count(), x.rows, c.rows, x.cols}, kernel_(kernel) {
+  assignment(matrix_view<T const> const& x, matrix_view<acc const> const& c,
+             assign_plan const& plan, arena& memory)
+      : x_(x), c_(c), shape_{x.batch_count(), x.rows, c.rows, x.cols}, plan_(plan) {
     bias_stride_ = round_up<std::int64_t>(shape_.k, kBiasPadding);
-    bias_ = memory.take<acc>(shape_.b * bias_stride_);
-    if constexpr (is_half_v<T>) {
-      operand_ld_ = round_up<std::int64_t>(shape_.d, 8);
-      operand_ = memory.take<T>(shape_.b * shape_.k * operand_ld_);
+    bool const sm90 = plan_.kernel == assign_kernel::sm90;
+    if (sm90) {
+      bias_pieces_ = memory.take<__nv_bfloat16>(shape_.b * bias_stride_ * kSm90BiasColumns);
+    } else {
+      bias_ = memory.take<acc>(shape_.b * bias_stride_);
     }
+    form([&](auto operand, auto pieces) {
+      using Operand = decltype(operand);
+      constexpr int kPieces = decltype(pieces)::value;
+      if constexpr (!std::is_void_v<std::remove_pointer_t<Operand>>) {
+        using O = std::remove_pointer_t<Operand>;
+        operand_ld_ = round_up<std::int64_t>(shape_.d, 16 / sizeof(O));
+        operand_ = memory.take<O>(shape_.b * kPieces * shape_.k * operand_ld_);
+        if (sm90) {
+          packs_ = kPieces > 1 || !rows_aligned(x_, 16);
+          if (packs_) packed_ = memory.take<O>(shape_.b * kPieces * shape_.n * operand_ld_);
+          layout_ =
+              sm90_layout_for<kPieces>(shape_.d * std::int64_t{sizeof(O)}, shape_.k, FK_CLUSTER);
+          blocks_ = multiprocessors() / layout_.cluster * layout_.cluster;
+          partials_sm90_ = memory.take<sm90_partial>(2 * blocks_ * kSm90Points<kPieces>);
+          counters_ = memory.take<std::uint32_t>(counter_count_ = kSm90Groups<kPieces> * blocks_);
+        }
+      }
+    });
     // Enough blocks to fill a GPU however large the problem, and few enough partial sums to add in
     // one block.
     constexpr std::int64_t kRowsPerBlock = 256, kBlocksPerProblem = 2048;
@@ -77,6 +124,18 @@ class assignment {
     partials_ = memory.take<double>(shape_.b * blocks_per_problem_);
   }
 
+  // Makes the points ready to be multiplied, once for all assignments.
+  void queue_points(cudaStream_t stream) {
+    if (plan_.kernel != assign_kernel::sm90) return;
+    if constexpr (!std::is_same_v<T, double>) {
+      form([&](auto operand, auto pieces) {
+        using O = std::remove_pointer_t<decltype(operand)>;
+        constexpr int kPieces = decltype(pieces)::value;
+        if constexpr (!std::is_void_v<O>) prepare_sm90<O, kPieces>(stream);
+      });
+    }
+  }
+
   // Makes the masters' current values ready to be multiplied.
   void queue_centroids(cudaStream_t stream) const {
     norms_params<T> p{};
@@ -84,20 +143,31 @@ class assignment {
     p.operand = operand_;
     p.operand_ld = operand_ld_;
     p.bias = bias_;
+    p.bias_pieces = bias_pieces_;
     p.bias_stride = bias_stride_;
     p.rows = shape_.b * bias_stride_;
     p.k = static_cast<std::int32_t>(shape_.k);
     p.d = static_cast<std::int32_t>(shape_.d);
-    launch(norms_kernel<T>, "norms_kernel",
-           grid_for(ceil_div<std::int64_t>(p.rows, kNormsThreads / 32)), kNormsThreads, stream, p);
+    p.counters = counters_;
+    p.counter_count = static_cast<std::int32_t>(counter_count_);
+    form([&](auto operand, auto pieces) {
+      launch(norms_kernel<T, std::remove_pointer_t<decltype(operand)>, decltype(pieces)::value>,
+             "norms_kernel", grid_for(ceil_div<std::int64_t>(p.rows, kNormsThreads / 32)),
+             kNormsThreads, stream, p);
+    });
   }
 
   // labels[b][n] of the prepared centroids. status: problems that have converged keep their labels.
   void queue_labels(std::int32_t* labels, fit_status const* status, cudaStream_t stream) const {
+    if (plan_.kernel == assign_kernel::sm90) {
+      queue_labels_sm90(labels, status, stream);
+      return;
+    }
     assign_params<T> p{};
     p.x = device_matrix<T const>(x_);
     if constexpr (is_half_v<T>) {
-      p.c = device_matrix<T const>(operand_, operand_ld_, shape_.k * operand_ld_);
+      p.c = device_matrix<T const>(static_cast<T const*>(operand_), operand_ld_,
+                                   shape_.k * operand_ld_);
     } else {
       p.c = device_matrix<T const>(c_);
     }
@@ -114,7 +184,7 @@ class assignment {
       p.tiles = shape_.b * p.tiles_per_problem;
       launch(kernel, name, grid_for(p.tiles), threads, stream, p, shared_bytes);
     };
-    if (kernel_ == assign_kernel::sm80) {
+    if (plan_.kernel == assign_kernel::sm80) {
       if constexpr (is_half_v<T>) {
         auto const kernel = rows_aligned(x_, 16) ? sm80_kernel<T, true> : sm80_kernel<T, false>;
         run(kernel, "sm80_kernel", kSm80Tile, kSm80Threads, sm80_shared::bytes(p.d));
@@ -150,16 +220,110 @@ class assignment {
   }
 
  private:
+  // Calls use(Operand*, pieces) with what the kernel multiplies; void* where it takes points and
+  // masters as they are.
+  template <class Use>
+  void form(Use&& use) const {
+    using one = std::integral_constant<int, 1>;
+    if constexpr (is_half_v<T>) {
+      use(static_cast<T*>(nullptr), one{});
+    } else if constexpr (std::is_same_v<T, float>) {
+      if (plan_.kernel != assign_kernel::sm90) {
+        use(static_cast<void*>(nullptr), one{});
+      } else if (plan_.multiply == precision::tf32) {
+        use(static_cast<float*>(nullptr), one{});
+      } else {
+        use(static_cast<__nv_bfloat16*>(nullptr), std::integral_constant<int, 3>{});
+      }
+    } else {
+      use(static_cast<void*>(nullptr), one{});
+    }
+  }
+
+  template <class Operand, int Pieces>
+  void prepare_sm90(cudaStream_t stream) {
+    auto const* points = static_cast<Operand const*>(packed_);
+    std::array<std::int64_t, 4> extents{operand_ld_, shape_.n, Pieces, shape_.b};
+    std::array<std::int64_t, 3> strides{operand_ld_, shape_.n * operand_ld_,
+                                        Pieces * shape_.n * operand_ld_};
+    sm90_.x_inner = 1;
+    if (packs_) {
+      pack_params<T, Operand> p{};
+      p.x = device_matrix<T const>(x_);
+      p.to = static_cast<Operand*>(packed_);
+      p.n = shape_.n;
+      p.ld = operand_ld_;
+      p.d = static_cast<std::int32_t>(shape_.d);
+      p.rows = shape_.b * shape_.n;
+      p.lanes = power_of_two_for(p.ld, 32);
+      launch(pack_kernel<T, Operand, Pieces>, "pack_kernel",
+             grid_for(ceil_div<std::int64_t>(p.rows, kPackThreads / p.lanes)), kPackThreads, stream,
+             p);
+    } else if constexpr (std::is_same_v<T, Operand>) {
+      points = x_.data;
+      extents = {shape_.d, shape_.n, x_.batch[1], x_.batch[0]};
+      strides = {x_.ld, x_.batch_stride[1], x_.batch_stride[0]};
+      sm90_.x_inner = static_cast<std::int32_t>(x_.batch[1]);
+    }
+    sm90_.x = make_tensor_map(points, extents, strides, kSm90Points<Pieces>);
+    sm90_.c = make_tensor_map(
+        static_cast<Operand const*>(operand_), {operand_ld_, shape_.k, Pieces, shape_.b},
+        {operand_ld_, shape_.k * operand_ld_, Pieces * shape_.k * operand_ld_},
+        static_cast<int>(layout_.width / layout_.cluster));
+    sm90_.bias = make_tensor_map<__nv_bfloat16>(
+        bias_pieces_, {kSm90BiasColumns, bias_stride_, 1, shape_.b},
+        {kSm90BiasColumns, 0, bias_stride_ * kSm90BiasColumns}, layout_.width, kSm90BiasRowBytes);
+    sm90_.partials = partials_sm90_;
+    sm90_.counters = counters_;
+    sm90_.b = shape_.b;
+    sm90_.n = shape_.n;
+    sm90_.k = static_cast<std::int32_t>(shape_.k);
+    sm90_.d = static_cast<std::int32_t>(shape_.d);
+    sm90_.k_tiles = static_cast<std::int32_t>(ceil_div<std::int64_t>(shape_.k, layout_.width));
+    sm90_.layout = layout_;
+    sm90_.tiles_per_problem =
+        ceil_div<std::int64_t>(shape_.n, kSm90Points<Pieces> * layout_.cluster);
+  }
+
+  void queue_labels_sm90(std::int32_t* labels, fit_status const* status,
+                         cudaStream_t stream) const {
+    if constexpr (!std::is_same_v<T, double>) {
+      sm90_params p = sm90_;
+      p.labels = labels;
+      p.status = status;
+      std::int64_t const units = p.b * p.tiles_per_problem * p.k_tiles;
+      std::int64_t const clusters = blocks_ / layout_.cluster;
+      std::int64_t const blocks = (units < clusters ? units : clusters) * layout_.cluster;
+      form([&](auto operand, auto pieces) {
+        using O = std::remove_pointer_t<decltype(operand)>;
+        if constexpr (!std::is_void_v<O>) {
+          launch(sm90_kernel<O, decltype(pieces)::value>, "sm90_kernel", blocks,
+                 kSm90Threads<decltype(pieces)::value>, stream, p, layout_.bytes(),
+                 layout_.cluster);
+        }
+      });
+    }
+  }
+
   matrix_view<T const> x_;
   matrix_view<acc const> c_;
   assign_shape shape_;
-  assign_kernel kernel_;
-  T* operand_ = nullptr;
+  assign_plan plan_;
+  void* operand_ = nullptr;
   std::int64_t operand_ld_ = 0;
   acc* bias_ = nullptr;
+  __nv_bfloat16* bias_pieces_ = nullptr;
   std::int64_t bias_stride_ = 0;
   double* partials_ = nullptr;
   std::int64_t rows_per_block_ = 0, blocks_per_problem_ = 0;
+  // sm90
+  bool packs_ = false;
+  void* packed_ = nullptr;
+  sm90_layout layout_{};
+  std::int64_t blocks_ = 0, counter_count_ = 0;
+  sm90_partial* partials_sm90_ = nullptr;
+  std::uint32_t* counters_ = nullptr;
+  sm90_params sm90_{};
 };
 
 }  // namespace FLASH_KMEANS_ABI

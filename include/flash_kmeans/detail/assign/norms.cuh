@@ -3,57 +3,78 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "../../types.hpp"
 #include "../config.cuh"
 #include "../device_matrix.cuh"
 #include "../reduce.cuh"
+#include "pieces.cuh"
+#include "tiles.hpp"
 
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
 
+// How an assignment kernel wants its centroids: none of its own, or a copy in Operand of which
+// Pieces add up to the master (more than one: bfloat16 pieces of float).
 template <class T>
 struct norms_params {
   using acc = centroid_t<T>;
   device_matrix<acc const> c;  // [b][k][d], masters
-  T* operand;  // [b][k][operand_ld], zero from d on; null where T is the masters' type
+  void* operand;               // [b][pieces][k][operand_ld] of Operand, zero from d on
   std::int64_t operand_ld;
-  acc* bias;  // [b][bias_stride]
+  acc* bias;  // [b][bias_stride], -|c|^2/2, -inf from k on, or null
+  __nv_bfloat16*
+      bias_pieces;  // [b][bias_stride][16], the same in pieces (kernel_sm90.cuh), or null
   std::int64_t bias_stride;
   std::int64_t rows;  // b * bias_stride
   std::int32_t k, d;
+  std::uint32_t* counters;  // set to zero
+  std::int32_t counter_count;
 };
 
 inline constexpr int kNormsThreads = 256;
 
 // One warp a centroid, padding included. The sum runs in double, so the bias carries one rounding.
-template <class T>
+template <class T, class Operand, int Pieces>
 FLASH_KMEANS_KERNEL void __launch_bounds__(kNormsThreads) norms_kernel(norms_params<T> const p) {
   using acc = typename norms_params<T>::acc;
   int const lane = threadIdx.x % 32;
-  std::int64_t const warps = std::int64_t{gridDim.x} * (kNormsThreads / 32);
-  for (std::int64_t row = (std::int64_t{blockIdx.x} * kNormsThreads + threadIdx.x) / 32;
-       row < p.rows; row += warps) {
+  std::int64_t const first = std::int64_t{blockIdx.x} * kNormsThreads + threadIdx.x;
+  std::int64_t const threads = std::int64_t{gridDim.x} * kNormsThreads;
+  for (std::int64_t i = first; i < p.counter_count; i += threads) p.counters[i] = 0;
+  for (std::int64_t row = first / 32; row < p.rows; row += threads / 32) {
     std::int64_t const b = row / p.bias_stride, j = row - b * p.bias_stride;
-    if (j >= p.k) {
-      if (lane == 0) p.bias[row] = -kInfinity<acc>;
-      continue;
-    }
-    acc const* const c = p.c.problem(b) + j * p.c.ld;
-    double squares = 0;
-    if constexpr (is_half_v<T>) {
-      T* const operand = p.operand + (b * p.k + j) * p.operand_ld;
-      for (int i = lane; i < p.operand_ld; i += 32) {
-        T const value = narrow<T>(i < p.d ? c[i] : acc{0});
-        operand[i] = value;
-        double const wide = widen<acc>(value);
-        squares += wide * wide;
+    double squares = kInfinity<double>;
+    if (j < p.k) {
+      squares = 0;
+      acc const* const c = p.c.problem(b) + j * p.c.ld;
+      if constexpr (std::is_void_v<Operand>) {
+        for (int i = lane; i < p.d; i += 32) squares += static_cast<double>(c[i]) * c[i];
+      } else {
+        Operand* const to =
+            static_cast<Operand*>(p.operand) + (b * Pieces * p.k + j) * p.operand_ld;
+        for (int i = lane; i < p.operand_ld; i += 32) {
+          acc const value = i < p.d ? c[i] : acc{0};
+          acc const multiplied = split<Operand, Pieces>(value, to + i, p.k * p.operand_ld);
+          squares += static_cast<double>(multiplied) * multiplied;
+        }
       }
-    } else {
-      for (int i = lane; i < p.d; i += 32) squares += static_cast<double>(c[i]) * c[i];
+      squares = group_sum(squares, 32);
     }
-    squares = group_sum(squares, 32);
-    if (lane == 0) p.bias[row] = static_cast<acc>(-0.5 * squares);
+    auto const bias = static_cast<acc>(-0.5 * squares);
+    if (lane == 0 && p.bias != nullptr) p.bias[row] = bias;
+    if constexpr (!std::is_same_v<acc, double>) {
+      if (lane == 0 && p.bias_pieces != nullptr) {
+        __nv_bfloat16* const to = p.bias_pieces + row * kSm90BiasColumns;
+        for (int i = 0; i < kSm90BiasColumns; ++i) to[i] = __nv_bfloat16(0.0f);
+        if (bias - bias == 0) {
+          split<__nv_bfloat16, 3>(bias, to, 1);
+        } else {
+          to[0] = __nv_bfloat16(bias);
+        }
+      }
+    }
   }
 }
 

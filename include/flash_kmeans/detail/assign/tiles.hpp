@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "../math.hpp"
+
 namespace flash_kmeans::detail {
 
 // One step of an assignment kernel: n points against k centroids over d features; `stages` steps are
@@ -19,6 +21,101 @@ inline constexpr tile kSimtTileDouble{64, 64, 16, 1};
 // sm80: 4 warps of 64 x 64. Three stages keep the block within 99 KiB (every GPU since Ampere) and
 // two blocks on an SM of A100 and H100, so that one block's epilogue runs under the other's products.
 inline constexpr tile kSm80Tile{128, 128, 64, 3};
+
+// sm90: warpgroups of 64 points each search for the best while others multiply. One piece: three
+// of them, tiles of 192 centroids; more pieces (see pieces.cuh) need registers for a second set of
+// sums.
+template <int Pieces>
+inline constexpr int kSm90Groups = Pieces == 1 ? 3 : 2;
+template <int Pieces>
+inline constexpr int kSm90Points = 64 * kSm90Groups<Pieces>;
+template <int Pieces>
+inline constexpr int kSm90Centroids = Pieces == 1 ? 192 : 128;
+template <int Pieces>
+inline constexpr int kSm90Threads = 128 * (1 + kSm90Groups<Pieces>);
+
+// Operands come in chunks of 128 bytes a row. A warpgroup multiplies this many before it hands the
+// tensor cores over; they make a stage of the ring.
+template <int Pieces>
+inline constexpr int kSm90TurnChunks = Pieces == 1 ? 2 : 1;
+
+inline constexpr int kSm90ChunkSteps = 4;  // of 32 bytes, the depth of an instruction
+template <int Pieces>
+inline constexpr int kSm90PointBytes = kSm90Points<Pieces> * 128;
+template <int Pieces>
+inline constexpr int kSm90WinnerBytes = 2 * 2 * 8 * 128 * kSm90Groups<Pieces>;
+// -|c|^2/2 enters as a product of its own, of rows of 32 bytes: three bfloat16 pieces times one.
+inline constexpr int kSm90BiasColumns = 16;
+inline constexpr int kSm90BiasRowBytes = kSm90BiasColumns * 2;
+inline constexpr int kSm90OnesBytes = 64 * kSm90BiasRowBytes;
+inline constexpr int kSm90MaxStages = 6;
+inline constexpr int kSm90MaxPointSlots = 12;
+inline constexpr int kSm90BarrierBytes = (kSm90MaxStages + kSm90MaxPointSlots) * 16;
+inline constexpr int kSm90ScalarBytes = 32;
+inline constexpr int kSm90SharedBytes = 227 * 1024;  // that a block of sm_90 can have
+
+// Centroids that a tile of at most `width` multiplies when `left` are still to come: the width of
+// its instructions.
+FLASH_KMEANS_HOST_DEVICE constexpr std::int32_t sm90_width(std::int32_t left, std::int32_t width) {
+  return left >= width ? width : (left + 63) / 64 * 64;
+}
+
+// How a shape is laid out in shared memory.
+struct sm90_layout {
+  std::int32_t chunks;      // of 128 bytes a row
+  std::int32_t last_steps;  // of the last chunk
+  std::int32_t width;       // centroids of a tile, but for the last one
+  std::int32_t x_slots;     // chunks of points that stay
+  std::int32_t c_stages;    // turns of centroids, of points that do not stay, and of a tile's bias
+  std::int32_t stage_bytes;
+  std::int32_t cluster;  // blocks that share centroids
+  bool keep_points;      // resident while all centroids pass
+  bool keep_centroids;   // resident while the problem lasts
+
+  std::int32_t point_bytes;  // of a chunk of points
+  std::int32_t winner_bytes;
+
+  FLASH_KMEANS_HOST_DEVICE constexpr int bytes() const {
+    return x_slots * point_bytes + c_stages * stage_bytes + winner_bytes + kSm90OnesBytes +
+           kSm90BarrierBytes + kSm90ScalarBytes;
+  }
+};
+
+template <int Pieces>
+constexpr sm90_layout sm90_layout_for(std::int64_t d_bytes, std::int64_t k, int cluster = 0) {
+  constexpr int kN = kSm90Centroids<Pieces>, kTurn = kSm90TurnChunks<Pieces>;
+  sm90_layout l{};
+  l.chunks = static_cast<std::int32_t>((d_bytes + 127) / 128);
+  l.last_steps =
+      static_cast<std::int32_t>((d_bytes - (l.chunks - 1) * std::int64_t{128} + 31) / 32);
+  std::int64_t const k_tiles = (k + kN - 1) / kN;
+  l.width = static_cast<std::int32_t>(((k + k_tiles - 1) / k_tiles + 63) / 64 * 64);
+  l.point_bytes = kSm90PointBytes<Pieces>;
+  l.winner_bytes = kSm90WinnerBytes<Pieces>;
+  int const turn_chunks = l.chunks < kTurn ? l.chunks : kTurn;
+  int const turns = (l.chunks + kTurn - 1) / kTurn;  // of a tile
+  int const most = kSm90SharedBytes - l.bytes();     // for points and stages
+  l.stage_bytes = turn_chunks * Pieces * l.width * 128 + l.width * kSm90BiasRowBytes;
+  std::int64_t slots = std::int64_t{l.chunks} * Pieces;
+  l.keep_points = most - slots * l.point_bytes >= 2 * l.stage_bytes;
+  l.cluster = cluster != 0 ? cluster : l.keep_points ? 1 : 2;
+  if (l.keep_points) {
+    // Room for the next tile's points, so far as two turns for each warpgroup remain.
+    int const least = turns == 1 && turn_chunks == 1 ? 4 : 2;
+    std::int64_t const all = 2 * slots;
+    while (slots < all && slots < kSm90MaxPointSlots &&
+           most - (slots + 1) * l.point_bytes >= least * l.stage_bytes) {
+      ++slots;
+    }
+    l.x_slots = static_cast<std::int32_t>(slots);
+  } else {
+    l.stage_bytes += turn_chunks * Pieces * l.point_bytes;
+  }
+  l.c_stages = (most - l.x_slots * l.point_bytes) / l.stage_bytes;
+  if (l.c_stages > kSm90MaxStages) l.c_stages = kSm90MaxStages;
+  l.keep_centroids = l.keep_points && l.cluster == 1 && k_tiles * turns <= l.c_stages;
+  return l;
+}
 
 // The -|c|^2/2 of a problem are padded to a multiple of this with -inf, so that kernels read them in
 // whole tiles and padded centroids never win.

@@ -1,0 +1,743 @@
+// Assignment on the tensor cores of Hopper: TMA, wgmma, three warpgroups with a role each.
+//
+// A persistent block takes a share of all (problem, point tile, centroid tile) units, counted in
+// that order, so that every SM does the same work whatever the shape; a point tile whose centroids
+// two or more blocks share is merged by the last of them to finish. One producer warpgroup keeps
+// rings of tiles filled; two consumer warpgroups, 64 points each, take turns on the tensor cores:
+// while one multiplies, the other searches its products for the best.
+//
+// Operands lie in chunks of 128 bytes a row, so a chunk holds 64 features of half and 32 of tf32.
+// Points stay in shared memory while all centroids pass, where their chunks fit; else chunks of
+// points and centroids pass together. A type with Pieces > 1 (float as 3 x bfloat16) multiplies
+// every chunk once per pair of pieces that matters.
+//
+// Shared memory:
+//   points     x_slots x [128][128 bytes], swizzled by TMA; ring over chunks (resident)
+//   stages     c_stages x Pieces x [width][128 bytes], likewise; followed by Pieces x [128][128 bytes]
+//              of points where those are not resident
+//   ones       [64][32 bytes], what the bias is multiplied by
+//   winners    [2 rows][2][threads that search][8 bytes], the group of scores of each one's best
+//   barriers   full and empty of each ring
+#pragma once
+
+#include <cuda.h>
+
+#include <cstdint>
+#include <type_traits>
+
+#include "../../types.hpp"
+#include "../config.cuh"
+#include "../math.hpp"
+#include "../ptx/mbarrier.cuh"
+#include "../ptx/tma.cuh"
+#include "../ptx/wgmma.cuh"
+#include "argmin.cuh"
+#include "tiles.hpp"
+
+namespace flash_kmeans::detail {
+inline namespace FLASH_KMEANS_ABI {
+
+#ifdef FK_CLOCK
+static __device__ long long fk_clocks[256];
+#endif
+
+// The best of a row over the centroids that one block saw.
+struct sm90_partial {
+  float score;
+  std::int32_t index;
+};
+
+struct sm90_params {
+  CUtensorMap
+      bias;       // {16, k_padded, 1, b} of bfloat16; boxes of width rows of 32 bytes: -|c|^2/2 as
+                  // three pieces that add up to it, then zeros; -inf from k on
+  CUtensorMap x;  // {d, n, inner, outer}, or {d, n, pieces, b}; boxes of 128 rows of 128 bytes
+  CUtensorMap c;  // {d, k, pieces, b}; boxes of width / cluster rows of 128 bytes
+  std::int32_t x_inner;
+  std::int32_t* labels;      // [b][n]
+  fit_status const* status;  // [b] or null: problems that have converged keep their labels
+  sm90_partial* partials;    // [2 * clusters][blocks of a cluster][128]
+  std::uint32_t* counters;   // [clusters][blocks of a cluster][2], zero between launches
+  std::int64_t b, n;
+  std::int32_t k, d;
+  std::int32_t k_tiles;            // of one problem
+  std::int64_t tiles_per_problem;  // of points, a cluster of blocks each
+  sm90_layout layout;
+
+  __device__ bool skips(std::int64_t problem) const {
+    return status != nullptr && status[problem].converged != 0;
+  }
+};
+
+#if FLASH_KMEANS_HAS_WGMMA
+
+// A place in a ring of slots and the parity of the phase that fills it.
+struct sm90_ring {
+  int slot = 0;
+  std::uint32_t parity = 0;
+
+  __device__ void advance(int count, int slots) {
+    slot += count;
+    if (slot >= slots) {
+      slot -= slots;
+      parity ^= 1;
+    }
+  }
+};
+
+// Addresses of shared memory and the few numbers that all roles use.
+struct sm90_shared {
+  std::uint32_t points, stages, ones, winners, barriers;
+
+  __device__ sm90_shared(std::uint32_t base, sm90_layout const& l)
+      : points(base),
+        stages(points + l.x_slots * l.point_bytes),
+        ones(stages + l.c_stages * l.stage_bytes),
+        winners(ones + kSm90OnesBytes),
+        barriers(winners + l.winner_bytes) {}
+
+  __device__ std::uint32_t stage_full(int slot) const { return barriers + slot * 16; }
+  __device__ std::uint32_t stage_empty(int slot) const { return barriers + slot * 16 + 8; }
+  __device__ std::uint32_t points_full(int slot) const {
+    return barriers + (kSm90MaxStages + slot) * 16;
+  }
+  __device__ std::uint32_t points_empty(int slot) const { return points_full(slot) + 8; }
+};
+
+// The same value in all lanes, told to the compiler: wgmma may not stand on paths that it takes for
+// divergent.
+__device__ inline std::uint32_t sm90_uniform(std::uint32_t value) {
+  return __shfl_sync(0xffffffffu, value, 0);
+}
+
+// A block's share of the work, one (problem, point tile, range of centroid tiles) at a time. Every
+// role walks it for itself.
+struct sm90_work {
+  std::int32_t problem, tile, left;  // left: units from `from` on
+  std::int32_t from, to;
+
+  __device__ bool any() const { return left > 0; }
+  __device__ void next(sm90_params const& p) {
+    left -= to - from;
+    if (left <= 0) return;
+    if (++tile == p.tiles_per_problem) {
+      tile = 0;
+      do ++problem;
+      while (p.skips(problem));
+    }
+    from = 0;
+    to = left < p.k_tiles ? left : p.k_tiles;
+  }
+};
+
+// What the threads of a block tell each other once, behind the barriers.
+struct sm90_scalars {
+  std::int64_t units;     // of all problems that still run
+  std::int32_t problem;   // in which this cluster begins
+  std::uint32_t last[3];  // whether the warpgroup is the last one of a shared tile
+};
+static_assert(sizeof(sm90_scalars) <= kSm90ScalarBytes);
+
+// Unit at which the share of a cluster begins.
+__device__ inline std::int64_t sm90_begin(sm90_params const& p, std::int64_t units,
+                                          std::int64_t cluster) {
+  return units * cluster / (gridDim.x / p.layout.cluster);
+}
+
+// Counts problems that still run and finds this cluster's first one. All threads of the block call.
+template <int Threads>
+__device__ sm90_work sm90_share(sm90_params const& p, sm90_scalars* scalars) {
+  std::int64_t running = p.b;
+  if (p.status != nullptr) {
+    running = 0;
+    for (std::int64_t i = 0; i < p.b; i += Threads) {
+      std::int64_t const at = i + threadIdx.x;
+      running += __syncthreads_count(at < p.b && !p.skips(at));
+    }
+  }
+  std::int64_t const per_problem = p.tiles_per_problem * p.k_tiles;
+  std::int64_t const units = running * per_problem;
+  std::int64_t const cluster = blockIdx.x / p.layout.cluster;
+  std::int64_t const begin = sm90_begin(p, units, cluster);
+  sm90_work work;
+  work.left = static_cast<std::int32_t>(sm90_begin(p, units, cluster + 1) - begin);
+  std::int64_t const ordinal = begin / per_problem;
+  std::int64_t const rest = begin - ordinal * per_problem;
+  work.tile = static_cast<std::int32_t>(rest / p.k_tiles);
+  work.from = static_cast<std::int32_t>(rest - std::int64_t{work.tile} * p.k_tiles);
+  work.to = work.left < p.k_tiles - work.from ? work.from + work.left : p.k_tiles;
+  if (threadIdx.x == 0) {
+    scalars->units = units;
+    scalars->problem = static_cast<std::int32_t>(ordinal);
+  }
+  if (running != p.b) {
+    // The running problem that `ordinal` others precede.
+    std::int64_t before = 0;
+    for (std::int64_t i = 0; i < p.b; i += Threads) {
+      std::int64_t const at = i + threadIdx.x;
+      int const here = __syncthreads_count(at < p.b && !p.skips(at));
+      if (threadIdx.x == 0 && before <= ordinal && ordinal < before + here) {
+        std::int64_t problem = i;
+        for (std::int64_t seen = before;; ++problem) {
+          if (!p.skips(problem) && seen++ == ordinal) break;
+        }
+        scalars->problem = static_cast<std::int32_t>(problem);
+      }
+      before += here;
+    }
+  }
+  __syncthreads();
+  work.problem = scalars->problem;
+  return work;
+}
+
+// What one thread knows of its two rows. Among scores of equal size the lowest index wins: later
+// ones must exceed `score`.
+struct sm90_best {
+  float score[2];         // the best that the four lanes of the row have seen
+  std::int32_t group[2];  // first column of this lane's last 4 that exceeded it, or -1
+
+  __device__ sm90_best() : score{-kInfinity<float>, -kInfinity<float>}, group{-1, -1} {}
+};
+
+// The search through one tile: maxima of groups of 4 scores, and of those. Where the tile's exceeds
+// the best so far, its group goes to shared memory; which of the 4 it is comes out at the end.
+// column: the thread's first one. winners: shared address of the thread's first entry.
+template <int N, int Searchers>
+__device__ __forceinline__ void sm90_search(sm90_best& best, float const (&scores)[N / 2],
+                                            std::uint32_t winners, std::int32_t column) {
+  constexpr int kGroups = N / 16;
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    float most[kGroups], all;
+#pragma unroll
+    for (int g = 0; g < kGroups; ++g) {
+      float const* const v = scores + 8 * g + 2 * h;
+      most[g] = fmaxf(fmaxf(v[0], v[1]), fmaxf(v[4], v[5]));
+      all = g == 0 ? most[0] : fmaxf(all, most[g]);
+    }
+    if (all > best.score[h]) {
+      best.score[h] = all;
+#pragma unroll
+      for (int g = kGroups - 1; g >= 0; --g) {  // the first of equals is written last
+        float const* const v = scores + 8 * g + 2 * h;
+        asm volatile(
+            "{\n"
+            ".reg .pred here;\n"
+            "setp.eq.f32 here, %1, %2;\n"
+            "@here mov.s32 %0, %3;\n"
+            "@here st.shared.v2.f32 [%4], {%5, %6};\n"
+            "@here st.shared.v2.f32 [%4 + %9], {%7, %8};\n"
+            "}"
+            : "+r"(best.group[h])
+            : "f"(most[g]), "f"(all), "r"(column + g * 16), "r"(winners + h * 2 * Searchers * 8),
+              "f"(v[0]), "f"(v[1]), "f"(v[4]), "f"(v[5]), "n"(Searchers * 8)
+            : "memory");
+      }
+    }
+    best.score[h] = fmaxf(best.score[h], __shfl_xor_sync(0xffffffffu, best.score[h], 1));
+    best.score[h] = fmaxf(best.score[h], __shfl_xor_sync(0xffffffffu, best.score[h], 2));
+  }
+}
+
+// This lane's candidate for row h.
+template <int Searchers>
+__device__ best_score<float> sm90_winner(sm90_best const& best, int h, std::uint32_t winners) {
+  best_score<float> winner;
+  if (best.group[h] >= 0) {
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      float v[2];
+      asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];"
+                   : "=f"(v[0]), "=f"(v[1])
+                   : "r"(winners + (h * 2 + j) * Searchers * 8)
+                   : "memory");
+      winner.offer(v[0], best.group[h] + 8 * j);
+      winner.offer(v[1], best.group[h] + 8 * j + 1);
+    }
+  }
+  return winner;
+}
+
+// The producer's thread for points that stay: one chunk a slot.
+template <class Operand, int Pieces>
+__device__ void sm90_load_points(sm90_params const& p, sm90_shared const& shared, sm90_work work,
+                                 std::int32_t rank) {
+  constexpr int kFeatures = 128 / sizeof(Operand);
+  sm90_layout const& l = p.layout;
+  sm90_ring ring;
+  for (; work.any(); work.next(p)) {
+    std::int32_t const row = (work.tile * l.cluster + rank) * kSm90Points<Pieces>;
+    std::int32_t const outer = work.problem / p.x_inner;
+    std::int32_t const inner = work.problem - outer * p.x_inner;
+    for (int chunk = 0; chunk < l.chunks; ++chunk) {
+      for (int piece = 0; piece < Pieces; ++piece) {
+        ptx::mbarrier_wait(shared.points_empty(ring.slot), ring.parity ^ 1);
+        std::uint32_t const full = shared.points_full(ring.slot);
+        ptx::mbarrier_arrive_expect(full, kSm90PointBytes<Pieces>);
+        ptx::tma_load(shared.points + ring.slot * kSm90PointBytes<Pieces>, &p.x, chunk * kFeatures,
+                      row, Pieces == 1 ? inner : piece, outer, full);
+        ring.advance(1, l.x_slots);
+      }
+    }
+  }
+}
+
+// The producer's thread for centroids, their bias, and points that do not stay: one turn a stage,
+// the bias of a tile with its first turn.
+template <class Operand, int Pieces>
+__device__ void sm90_load_stages(sm90_params const& p, sm90_shared const& shared, sm90_work work,
+                                 std::int32_t rank) {
+  constexpr int kFeatures = 128 / sizeof(Operand);
+  constexpr int kTurn = kSm90TurnChunks<Pieces>;
+  sm90_layout const& l = p.layout;
+  auto const everyone = static_cast<std::uint16_t>((1 << l.cluster) - 1);
+  std::uint32_t const piece_bytes = l.width * 128;
+  std::uint32_t const chunk_bytes =
+      Pieces * (piece_bytes + (l.keep_points ? 0 : kSm90PointBytes<Pieces>));
+  int const rows = l.width / l.cluster;  // that this block loads
+  sm90_ring ring;
+  std::uint32_t const bias_bytes = l.width * kSm90BiasRowBytes;
+  std::int32_t loaded = -1;
+  for (; work.any(); work.next(p)) {
+    if (l.keep_centroids && work.problem == loaded) continue;
+    loaded = work.problem;
+    std::int32_t const row = (work.tile * l.cluster + rank) * kSm90Points<Pieces>;
+    std::int32_t const outer = work.problem / p.x_inner;
+    std::int32_t const inner = work.problem - outer * p.x_inner;
+    std::int32_t const to = l.keep_centroids ? p.k_tiles : work.to;
+    for (std::int32_t k_tile = l.keep_centroids ? 0 : work.from; k_tile < to; ++k_tile) {
+      std::int32_t const k0 = k_tile * l.width;
+      for (int first = 0; first < l.chunks; first += kTurn) {
+        int const chunks = l.chunks - first < kTurn ? l.chunks - first : kTurn;
+        ptx::mbarrier_wait(shared.stage_empty(ring.slot), ring.parity ^ 1);
+        std::uint32_t const full = shared.stage_full(ring.slot);
+        std::uint32_t const stage = shared.stages + ring.slot * l.stage_bytes;
+        ptx::mbarrier_arrive_expect(full, chunks * chunk_bytes + (first == 0 ? bias_bytes : 0));
+        if (first == 0) {
+          ptx::tma_load(stage + l.stage_bytes - bias_bytes, &p.bias, 0, k0, 0, work.problem, full);
+        }
+        for (int i = 0; i < chunks * Pieces; ++i) {
+          int const feature = (first + i / Pieces) * kFeatures, piece = i % Pieces;
+          std::uint32_t const at = stage + i * piece_bytes;
+          if (l.cluster == 1) {
+            ptx::tma_load(at, &p.c, feature, k0, piece, work.problem, full);
+          } else {
+            ptx::tma_load_multicast(at + rank * rows * 128, &p.c, feature, k0 + rank * rows, piece,
+                                    work.problem, full, everyone);
+          }
+          if (!l.keep_points) {
+            ptx::tma_load(stage + kTurn * Pieces * piece_bytes + i * kSm90PointBytes<Pieces>, &p.x,
+                          feature, row, Pieces == 1 ? inner : piece, outer, full);
+          }
+        }
+        ring.advance(1, l.c_stages);
+      }
+    }
+  }
+}
+
+// A consumer warpgroup.
+template <class Operand, int Pieces>
+struct sm90_consumer {
+  static constexpr int kSearchers = 128 * kSm90Groups<Pieces>;
+
+  sm90_params const& p;
+  sm90_shared const& shared;
+  int group;                // 0 or 1
+  int thread;               // in the warpgroup
+  sm90_ring stage, points;  // what comes next
+  std::uint32_t winners;
+
+  __device__ sm90_consumer(sm90_params const& p_, sm90_shared const& shared_)
+      : p(p_),
+        shared(shared_),
+        group(sm90_uniform(static_cast<int>(threadIdx.x) / 128 - 1)),
+        thread(static_cast<int>(threadIdx.x) % 128),
+        winners(shared.winners + (threadIdx.x - 128) * 8) {}
+
+  // Named barriers: 1 + group hands the tensor cores over, 4 + group is the warpgroup's own.
+  __device__ void take_turn() const { ptx::named_barrier_sync(1 + group, 256); }
+  __device__ void pass_turn() const {
+    ptx::named_barrier_arrive(group + 1 == kSm90Groups<Pieces> ? 1 : 2 + group, 256);
+  }
+  __device__ void sync() const { ptx::named_barrier_sync(4 + group, 128); }
+
+  __device__ __forceinline__ void release_stages(sm90_ring ring, int count) const {
+    sm90_layout const& l = p.layout;
+    if (l.cluster == 1) {
+      if (thread == 0) {
+        for (int i = 0; i < count; ++i, ring.advance(1, l.c_stages)) {
+          ptx::mbarrier_arrive(shared.stage_empty(ring.slot));
+        }
+      }
+    } else if (thread < l.cluster) {
+      for (int i = 0; i < count; ++i, ring.advance(1, l.c_stages)) {
+        ptx::mbarrier_arrive_remote(shared.stage_empty(ring.slot), thread);
+      }
+    }
+  }
+
+  // Where a turn's operands lie, in units of 16 bytes.
+  struct operands {
+    static constexpr int kCount = kSm90TurnChunks<Pieces> * Pieces;
+    std::uint32_t x[kCount], c[kCount], ones, bias;
+  };
+
+  // A turn's products: Steps of 32 bytes a row, from one chunk or two. First: they do not add to
+  // what acc holds, but the bias does. meanwhile() runs while they do. wgmma's accumulators may not pass through a
+  // branch or a loop while products are under way (ptxas then serialises them), so every number of
+  // steps has its own straight line of code.
+  template <int N, int Steps, bool First, class Meanwhile>
+  __device__ __forceinline__ void multiply(float (&acc)[N / 2], operands const& at,
+                                           Meanwhile&& meanwhile) const {
+    ptx::wgmma_fence();
+    // Pairs of pieces in the order of their size, the smallest first, so that little is rounded
+    // away.
+#pragma unroll
+    for (int sum = Pieces - 1; sum >= 0; --sum) {
+#pragma unroll
+      for (int x_of = 0; x_of <= sum; ++x_of) {
+#pragma unroll
+        for (int s = 0; s < Steps; ++s) {
+          std::uint64_t const a = ptx::wgmma_operand(at.x[s / 4 * Pieces + x_of] + s % 4 * 2);
+          std::uint64_t const b = ptx::wgmma_operand(at.c[s / 4 * Pieces + sum - x_of] + s % 4 * 2);
+          if (First && sum == Pieces - 1 && x_of == 0 && s == 0) {
+            ptx::wgmma<Operand, N, false>(acc, a, b);
+          } else {
+            ptx::wgmma<Operand, N, true>(acc, a, b);
+          }
+        }
+      }
+    }
+    if constexpr (First) {
+      ptx::wgmma<__nv_bfloat16, N, true>(acc, ptx::wgmma_operand<kSm90BiasRowBytes>(at.ones),
+                                         ptx::wgmma_operand<kSm90BiasRowBytes>(at.bias));
+    }
+    ptx::wgmma_commit();
+    pass_turn();
+    meanwhile();
+    ptx::wgmma_wait<0>();
+  }
+
+  template <int N, bool First, class Meanwhile>
+  __device__ __forceinline__ void multiply(float (&acc)[N / 2], int steps, operands const& at,
+                                           Meanwhile&& meanwhile) const {
+    if constexpr (Pieces == 1) {
+      if (steps == 8) {
+        multiply<N, 8, First>(acc, at, meanwhile);
+      } else if (steps == 4) {
+        multiply<N, 4, First>(acc, at, meanwhile);
+      } else {
+        switch (steps) {
+          case 1: multiply<N, 1, First>(acc, at, meanwhile); break;
+          case 2: multiply<N, 2, First>(acc, at, meanwhile); break;
+          case 3: multiply<N, 3, First>(acc, at, meanwhile); break;
+          case 5: multiply<N, 5, First>(acc, at, meanwhile); break;
+          case 6: multiply<N, 6, First>(acc, at, meanwhile); break;
+          default: multiply<N, 7, First>(acc, at, meanwhile);
+        }
+      }
+    } else {
+      switch (steps) {
+        case 1: multiply<N, 1, First>(acc, at, meanwhile); break;
+        case 2: multiply<N, 2, First>(acc, at, meanwhile); break;
+        case 3: multiply<N, 3, First>(acc, at, meanwhile); break;
+        default: multiply<N, 4, First>(acc, at, meanwhile);
+      }
+    }
+  }
+
+  __device__ std::uint32_t stage_units() const {
+    return (shared.stages + stage.slot * p.layout.stage_bytes) / 16;
+  }
+  __device__ std::uint32_t points_units(sm90_ring const& at) const {
+    return (shared.points + at.slot * kSm90PointBytes<Pieces>) / 16 + group * (64 * 128 / 16);
+  }
+  // Tiles [from, to) of N centroids against points that stay, one turn each: nothing stands between
+  // the search of one tile and the products of the next that could be done while products run.
+  template <int N>
+  __device__ __forceinline__ void span_of_turns(sm90_best& best, std::int32_t from, std::int32_t to,
+                                                bool fresh, bool done) {
+    sm90_layout const& l = p.layout;
+    std::uint32_t const piece_units = l.width * 128 / 16;
+    std::uint32_t const bias_units = (l.stage_bytes - l.width * kSm90BiasRowBytes) / 16;
+    int const steps = (l.chunks - 1) * kSm90ChunkSteps + l.last_steps;
+    operands at;
+    sm90_ring point = points;
+#pragma unroll
+    for (int i = 0; i < operands::kCount; ++i) {
+      at.x[i] = sm90_uniform(points_units(point));
+      if (i < l.chunks * Pieces) {
+        if (fresh) ptx::mbarrier_wait(shared.points_full(point.slot), point.parity);
+        point.advance(1, l.x_slots);
+      }
+    }
+    at.ones = shared.ones / 16;
+    std::uint32_t held = sm90_uniform(stage_units());
+#pragma unroll 1
+    for (std::int32_t k_tile = from; k_tile < to; ++k_tile) {
+      float acc[N / 2];
+      std::uint32_t const empty = shared.stage_empty(stage.slot);
+#pragma unroll
+      for (int i = 0; i < operands::kCount; ++i) at.c[i] = held + i * piece_units;
+      at.bias = held + bias_units;
+      ptx::mbarrier_wait(shared.stage_full(stage.slot), stage.parity);
+      take_turn();
+      multiply<N, true>(acc, steps, at, [&] {
+        stage.advance(1, l.c_stages);
+        held = sm90_uniform(stage_units());
+      });
+      if (!l.keep_centroids && thread == 0) ptx::mbarrier_arrive(empty);
+      sm90_search<N, kSearchers>(best, acc, winners, k_tile * l.width + thread % 4 * 2);
+    }
+    if (done) release_points(points, l.chunks * Pieces);
+  }
+
+  __device__ __forceinline__ void release_points(sm90_ring ring, int count) const {
+    if (thread == 0) {
+      for (int i = 0; i < count; ++i, ring.advance(1, p.layout.x_slots)) {
+        ptx::mbarrier_arrive(shared.points_empty(ring.slot));
+      }
+    }
+  }
+
+  // Tiles [from, to) of N centroids, several turns each, or points that pass with the centroids.
+  // fresh: with the first tile the points' chunks may still be on their way. done: with the last
+  // one they are read for the last time.
+  template <int N>
+  __device__ __forceinline__ void span_of_tiles(sm90_best& best, std::int32_t from, std::int32_t to,
+                                                bool fresh, bool done) {
+    constexpr int kTurn = kSm90TurnChunks<Pieces>;
+    sm90_layout const& l = p.layout;
+    std::uint32_t const piece_units = l.width * 128 / 16;
+#pragma unroll 1
+    for (std::int32_t k_tile = from; k_tile < to; ++k_tile) {
+      sm90_ring point = points;
+      float acc[N / 2];
+      auto turn = [&](auto& sums, auto first, int chunk) {
+        int const chunks = l.chunks - chunk < kTurn ? l.chunks - chunk : kTurn;
+        int const steps = (chunks - 1) * kSm90ChunkSteps +
+                          (chunk + chunks == l.chunks ? l.last_steps : kSm90ChunkSteps);
+        std::uint32_t const held = stage_units();
+        sm90_ring const begun = point;
+        operands at;
+#pragma unroll
+        for (int i = 0; i < operands::kCount; ++i) {
+          at.c[i] = sm90_uniform(held + i * piece_units);
+          std::uint32_t from_units = held + operands::kCount * piece_units +
+                                     i * (kSm90PointBytes<Pieces> / 16) + group * (64 * 128 / 16);
+          if (l.keep_points) {
+            from_units = points_units(point);
+            if (i < chunks * Pieces) {
+              if (fresh && k_tile == from) {
+                ptx::mbarrier_wait(shared.points_full(point.slot), point.parity);
+              }
+              point.advance(1, l.x_slots);
+            }
+          }
+          at.x[i] = sm90_uniform(from_units);
+        }
+        at.ones = shared.ones / 16;
+        at.bias = sm90_uniform(held + (l.stage_bytes - l.width * kSm90BiasRowBytes) / 16);
+        ptx::mbarrier_wait(shared.stage_full(stage.slot), stage.parity);
+        take_turn();
+        multiply<N, decltype(first)::value>(sums, steps, at, [] {});
+        if (!l.keep_centroids) release_stages(stage, 1);
+        stage.advance(1, l.c_stages);
+        if (done && k_tile + 1 == to && l.keep_points) release_points(begun, chunks * Pieces);
+      };
+      turn(acc, std::true_type{}, 0);
+#pragma unroll 1
+      for (int chunk = kTurn; chunk < l.chunks; chunk += kTurn) {
+        if constexpr (Pieces == 1) {
+          turn(acc, std::false_type{}, chunk);
+        } else {
+          float more[N / 2];
+          turn(more, std::true_type{}, chunk);
+#pragma unroll
+          for (int j = 0; j < N / 2; ++j) acc[j] += more[j];
+        }
+      }
+      sm90_search<N, kSearchers>(best, acc, winners, k_tile * l.width + thread % 4 * 2);
+    }
+  }
+
+  // Tiles of one width.
+  template <int N>
+  __device__ __forceinline__ void span(sm90_best& best, std::int32_t from, std::int32_t to,
+                                       bool fresh, bool done) {
+    if (p.layout.chunks <= kSm90TurnChunks<Pieces> && p.layout.keep_points) {
+      span_of_turns<N>(best, from, to, fresh, done);
+    } else {
+      span_of_tiles<N>(best, from, to, fresh, done);
+    }
+  }
+  __device__ __forceinline__ void span(sm90_best& best, int width, std::int32_t from,
+                                       std::int32_t to, bool fresh, bool done) {
+    if constexpr (Pieces == 1) {
+      switch (width) {
+        case 64: return span<64>(best, from, to, fresh, done);
+        case 128: return span<128>(best, from, to, fresh, done);
+        default: return span<192>(best, from, to, fresh, done);
+      }
+    } else {
+      if (width == 64) return span<64>(best, from, to, fresh, done);
+      return span<128>(best, from, to, fresh, done);
+    }
+  }
+
+  __device__ __forceinline__ void run(sm90_work work, std::int32_t rank, sm90_scalars* scalars) {
+    sm90_layout const& l = p.layout;
+    int const turns_of_tile = ceil_div(l.chunks, kSm90TurnChunks<Pieces>);
+    sm90_ring kept_stage = stage;
+    std::int32_t kept = -1;
+    if (group + 1 == kSm90Groups<Pieces>) pass_turn();
+    for (; sm90_uniform(work.any()); work.next(p)) {
+      if (l.keep_centroids) {
+        if (kept >= 0 && kept != work.problem) {
+          release_stages(kept_stage, p.k_tiles * turns_of_tile);
+          kept_stage.advance(p.k_tiles * turns_of_tile, l.c_stages);
+        }
+        kept = work.problem;
+        stage = kept_stage;
+        stage.advance(work.from * turns_of_tile, l.c_stages);
+      }
+      std::int32_t const from = sm90_uniform(work.from), to = sm90_uniform(work.to);
+      // The last tile of a problem may be narrower.
+      std::int32_t const wide =
+          sm90_width(p.k - (to - 1) * l.width, l.width) == l.width ? to : to - 1;
+      sm90_best best;
+#pragma unroll 1
+      for (std::int32_t first = from; first < to;) {
+        std::int32_t const end = first < wide ? wide : to;
+        span(best, first < wide ? l.width : sm90_width(p.k - first * l.width, l.width), first, end,
+             first == from, end == to);
+        first = end;
+      }
+      points.advance(l.keep_points ? l.chunks * Pieces : 0, l.x_slots);
+      finish(best, work, rank, scalars);
+    }
+    if (group == 0) take_turn();  // the other's last pass
+  }
+
+  // Merges the four lanes of a row, then the blocks of a tile, and writes labels.
+  __device__ __forceinline__ void finish(sm90_best const& best, sm90_work const& work,
+                                         std::int32_t rank, sm90_scalars* scalars) const {
+    sm90_layout const& l = p.layout;
+    int const lane = thread % 32;
+    std::int64_t const first =
+        (std::int64_t{work.tile} * l.cluster + rank) * kSm90Points<Pieces> + group * 64;
+    std::int64_t const rows = p.n - first;
+    std::int32_t* const labels = p.labels + work.problem * p.n + first;
+    bool const whole = work.from == 0 && work.to == p.k_tiles;
+    // A cluster shares at most its first tile, which others began, and its last one.
+    int const cluster = blockIdx.x / l.cluster;
+    sm90_partial* const partials = p.partials + rank * kSm90Points<Pieces> + group * 64;
+    int const slot = 2 * cluster + (work.from == 0 ? 1 : 0);
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      best_score<float> winner = sm90_winner<kSearchers>(best, h, winners);
+      winner.merge_lanes(4);
+      int const row = (thread / 32) * 16 + h * 8 + lane / 4;
+      if (lane % 4 == 0) {
+        if (whole) {
+          if (row < rows) labels[row] = winner.index;
+        } else {
+          partials[slot * l.cluster * kSm90Points<Pieces> + row] = {winner.score, winner.index};
+        }
+      }
+    }
+    if (whole) return;
+    // Unit u belongs to the last cluster whose share begins at or before it.
+    std::int64_t const units = scalars->units, clusters = gridDim.x / l.cluster;
+    std::int64_t const unit = sm90_begin(p, units, cluster + 1) - work.left - work.from;
+    auto const first_cluster = static_cast<std::int32_t>(((unit + 1) * clusters - 1) / units);
+    auto const last_cluster =
+        static_cast<std::int32_t>(((unit + p.k_tiles) * clusters - 1) / units);
+    __threadfence();
+    sync();
+    if (thread == 0) {
+      std::uint32_t const others = last_cluster - first_cluster;
+      std::uint32_t* const counter =
+          p.counters + (first_cluster * l.cluster + rank) * kSm90Groups<Pieces> + group;
+      scalars->last[group] = atomicInc(counter, others) == others;
+    }
+    sync();
+    if (scalars->last[group] != 0 && thread < 64) {
+      __threadfence();
+      best_score<float> all;
+      for (std::int32_t i = first_cluster; i <= last_cluster; ++i) {
+        int const from = 2 * i + (i == first_cluster ? 1 : 0);
+        sm90_partial const* const partial =
+            partials + from * l.cluster * kSm90Points<Pieces> + thread;
+        all.merge(__ldcg(&partial->score), __ldcg(&partial->index));
+      }
+      if (thread < rows) labels[thread] = all.index;
+    }
+  }
+};
+
+#endif
+
+template <class Operand, int Pieces>
+FLASH_KMEANS_KERNEL void __launch_bounds__(FLASH_KMEANS_HAS_WGMMA ? kSm90Threads<Pieces> : 32, 1)
+    sm90_kernel(__grid_constant__ sm90_params const p) {
+#if FLASH_KMEANS_HAS_WGMMA
+  extern __shared__ __align__(1024) unsigned char shared_memory[];
+  sm90_layout const& l = p.layout;
+  sm90_shared const shared(static_cast<std::uint32_t>(__cvta_generic_to_shared(shared_memory)), l);
+  // Static shared memory would move the tiles off their alignment.
+  auto* const scalars =
+      reinterpret_cast<sm90_scalars*>(shared_memory + l.bytes() - kSm90ScalarBytes);
+  std::int32_t const rank = l.cluster == 1 ? 0 : static_cast<std::int32_t>(ptx::cluster_rank());
+#ifdef FK_CLOCK
+  long long const t0 = clock64();
+#endif
+  if (threadIdx.x == 0) {
+    ptx::tma_prefetch_map(&p.x);
+    ptx::tma_prefetch_map(&p.c);
+    ptx::tma_prefetch_map(&p.bias);
+    for (int i = 0; i < l.c_stages; ++i) {
+      ptx::mbarrier_init(shared.stage_full(i), 1);
+      ptx::mbarrier_init(shared.stage_empty(i), kSm90Groups<Pieces> * l.cluster);
+    }
+    for (int i = 0; i < l.x_slots; ++i) {
+      ptx::mbarrier_init(shared.points_full(i), 1);
+      ptx::mbarrier_init(shared.points_empty(i), kSm90Groups<Pieces>);
+    }
+    ptx::mbarrier_init_fence();
+  }
+  if (threadIdx.x < 64) {
+    // 1, 1, 1 and zeros in every row, its two units swapped in every other group of 4 rows.
+    auto* const row =
+        reinterpret_cast<uint4*>(shared_memory + (shared.ones - shared.points)) + 2 * threadIdx.x;
+    std::uint32_t const swapped = threadIdx.x / 4 % 2;
+    row[swapped] = uint4{0x3f803f80u, 0x00003f80u, 0, 0};
+    row[swapped ^ 1] = uint4{0, 0, 0, 0};
+    ptx::async_proxy_fence();
+  }
+  sm90_work const work = sm90_share<kSm90Threads<Pieces>>(p, scalars);
+  if (l.cluster > 1) ptx::cluster_sync();
+
+  if (sm90_uniform(static_cast<int>(threadIdx.x) / 128) == 0) {
+    ptx::fewer_registers<Pieces == 1 ? 56 : 56>();
+    if (threadIdx.x == 0) sm90_load_stages<Operand, Pieces>(p, shared, work, rank);
+    if (threadIdx.x == 32 && l.keep_points) {
+      sm90_load_points<Operand, Pieces>(p, shared, work, rank);
+    }
+  } else {
+    ptx::more_registers<Pieces == 1 ? 152 : 224>();
+    sm90_consumer<Operand, Pieces> consumer(p, shared);
+    consumer.run(work, rank, scalars);
+  }
+#ifdef FK_CLOCK
+  if (threadIdx.x == 128) fk_clocks[blockIdx.x] = clock64() - t0;
+#endif
+  // A block that has ended can take no arrivals from the others.
+  if (l.cluster > 1) ptx::cluster_sync();
+#endif
+}
+
+}  // namespace FLASH_KMEANS_ABI
+}  // namespace flash_kmeans::detail
