@@ -113,28 +113,36 @@ __device__ inline std::uint32_t sm90_uniform(std::uint32_t value) {
 // A block's share of the work, one (problem, point tile, range of centroid tiles) at a time. Every
 // role walks it for itself.
 struct sm90_work {
-  std::int32_t problem, tile, left;  // left: units from `from` on
-  std::int32_t from, to;
+  std::int32_t problem, tile, from, left;  // left: units from centroid tile `from` on
 
   __device__ bool any() const { return left > 0; }
+  __device__ std::int32_t to(sm90_params const& p) const {  // from where there is none
+    return left < p.k_tiles - from ? from + left : p.k_tiles;
+  }
   __device__ void next(sm90_params const& p) {
-    left -= to - from;
-    if (left <= 0) return;
+    left -= to(p) - from;
+    from = 0;
+    if (left == 0) return;
     if (++tile == p.tiles_per_problem) {
       tile = 0;
       do ++problem;
       while (p.skips(problem));
     }
-    from = 0;
-    to = left < p.k_tiles ? left : p.k_tiles;
   }
+};
+
+// Where a warp that searches stands; kept in shared memory, since registers are for the search.
+struct sm90_progress {
+  sm90_work work, next;
+  sm90_ring kept;  // where centroids that stay begin in the ring
 };
 
 // What the threads of a block tell each other once, behind the barriers.
 struct sm90_scalars {
-  std::int64_t units;     // of all problems that still run
-  std::int32_t problem;   // in which this cluster begins
-  std::uint32_t last[3];  // whether the warpgroup is the last one of a shared tile
+  std::int64_t units;          // of all problems that still run
+  std::int32_t problem;        // in which this cluster begins
+  sm90_progress progress[16];  // of each warp
+  std::uint32_t last[3];       // whether the warpgroup is the last one of a shared tile
 };
 static_assert(sizeof(sm90_scalars) <= kSm90ScalarBytes);
 
@@ -165,7 +173,6 @@ __device__ sm90_work sm90_share(sm90_params const& p, sm90_scalars* scalars) {
   std::int64_t const rest = begin - ordinal * per_problem;
   work.tile = static_cast<std::int32_t>(rest / p.k_tiles);
   work.from = static_cast<std::int32_t>(rest - std::int64_t{work.tile} * p.k_tiles);
-  work.to = work.left < p.k_tiles - work.from ? work.from + work.left : p.k_tiles;
   if (threadIdx.x == 0) {
     scalars->units = units;
     scalars->problem = static_cast<std::int32_t>(ordinal);
@@ -198,6 +205,14 @@ struct sm90_best {
   std::int32_t group[2];  // first column of this lane's last 4 that exceeded it, or -1
 
   __device__ sm90_best() : score{-kInfinity<float>, -kInfinity<float>}, group{-1, -1} {}
+
+  __device__ void share() {
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      score[h] = fmaxf(score[h], __shfl_xor_sync(0xffffffffu, score[h], 1));
+      score[h] = fmaxf(score[h], __shfl_xor_sync(0xffffffffu, score[h], 2));
+    }
+  }
 };
 
 // The search through one tile: maxima of groups of 4 scores, and of those. Where the tile's exceeds
@@ -235,16 +250,14 @@ __device__ __forceinline__ void sm90_search(sm90_best& best, float const (&score
             : "memory");
       }
     }
-    best.score[h] = fmaxf(best.score[h], __shfl_xor_sync(0xffffffffu, best.score[h], 1));
-    best.score[h] = fmaxf(best.score[h], __shfl_xor_sync(0xffffffffu, best.score[h], 2));
   }
 }
 
-// This lane's candidate for row h.
+// This lane's candidate for row h. group: sm90_best's.
 template <int Searchers>
-__device__ best_score<float> sm90_winner(sm90_best const& best, int h, std::uint32_t winners) {
+__device__ best_score<float> sm90_winner(std::int32_t group, int h, std::uint32_t winners) {
   best_score<float> winner;
-  if (best.group[h] >= 0) {
+  if (group >= 0) {
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
       float v[2];
@@ -252,8 +265,8 @@ __device__ best_score<float> sm90_winner(sm90_best const& best, int h, std::uint
                    : "=f"(v[0]), "=f"(v[1])
                    : "r"(winners + (h * 2 + j) * Searchers * 8)
                    : "memory");
-      winner.offer(v[0], best.group[h] + 8 * j);
-      winner.offer(v[1], best.group[h] + 8 * j + 1);
+      winner.offer(v[0], group + 8 * j);
+      winner.offer(v[1], group + 8 * j + 1);
     }
   }
   return winner;
@@ -305,7 +318,7 @@ __device__ void sm90_load_stages(sm90_params const& p, sm90_shared const& shared
     std::int32_t const row = (work.tile * l.cluster + rank) * kSm90Points<Pieces>;
     std::int32_t const outer = work.problem / p.x_inner;
     std::int32_t const inner = work.problem - outer * p.x_inner;
-    std::int32_t const to = l.keep_centroids ? p.k_tiles : work.to;
+    std::int32_t const to = l.keep_centroids ? p.k_tiles : work.to(p);
     for (std::int32_t k_tile = l.keep_centroids ? 0 : work.from; k_tile < to; ++k_tile) {
       std::int32_t const k0 = k_tile * l.width;
       for (int first = 0; first < l.chunks; first += kTurn) {
@@ -315,7 +328,7 @@ __device__ void sm90_load_stages(sm90_params const& p, sm90_shared const& shared
         std::uint32_t const stage = shared.stages + ring.slot * l.stage_bytes;
         ptx::mbarrier_arrive_expect(full, chunks * chunk_bytes + (first == 0 ? bias_bytes : 0));
         if (first == 0) {
-          ptx::tma_load(stage + l.stage_bytes - bias_bytes, &p.bias, 0, k0, 0, work.problem, full);
+          ptx::tma_load(stage + l.bias_units * 16, &p.bias, 0, k0, 0, work.problem, full);
         }
         for (int i = 0; i < chunks * Pieces; ++i) {
           int const feature = (first + i / Pieces) * kFeatures, piece = i % Pieces;
@@ -347,14 +360,16 @@ struct sm90_consumer {
   int group;                // 0 or 1
   int thread;               // in the warpgroup
   sm90_ring stage, points;  // what comes next
-  std::uint32_t winners;
+  // The last points and what was found of them.
+  std::int32_t found[2];
+  std::int64_t labels;    // of the first one, in p.labels
+  std::int32_t rows = 0;  // of them; 0 when no labels wait to be written
 
   __device__ sm90_consumer(sm90_params const& p_, sm90_shared const& shared_)
       : p(p_),
         shared(shared_),
         group(sm90_uniform(static_cast<int>(threadIdx.x) / 128 - 1)),
-        thread(static_cast<int>(threadIdx.x) % 128),
-        winners(shared.winners + (threadIdx.x - 128) * 8) {}
+        thread(static_cast<int>(threadIdx.x) % 128) {}
 
   // Named barriers: 1 + group hands the tensor cores over, 4 + group is the warpgroup's own.
   __device__ void take_turn() const { ptx::named_barrier_sync(1 + group, 256); }
@@ -384,13 +399,12 @@ struct sm90_consumer {
     std::uint32_t x[kCount], c[kCount], ones, bias;
   };
 
-  // A turn's products: Steps of 32 bytes a row, from one chunk or two. First: they do not add to
-  // what acc holds, but the bias does. meanwhile() runs while they do. wgmma's accumulators may not pass through a
-  // branch or a loop while products are under way (ptxas then serialises them), so every number of
-  // steps has its own straight line of code.
-  template <int N, int Steps, bool First, class Meanwhile>
-  __device__ __forceinline__ void multiply(float (&acc)[N / 2], operands const& at,
-                                           Meanwhile&& meanwhile) const {
+  // Issues a turn's products: Steps of 32 bytes a row, from one chunk or two. First: they do not add
+  // to what acc holds. Bias: the tile's bias is added. wgmma's accumulators may not pass through a
+  // branch or a loop between products (ptxas then serialises them), so every number of steps has
+  // its own straight line of code.
+  template <int N, int Steps, bool First, bool Bias>
+  __device__ __forceinline__ void issue(float (&acc)[N / 2], operands const& at) const {
     ptx::wgmma_fence();
     // Pairs of pieces in the order of their size, the smallest first, so that little is rounded
     // away.
@@ -410,44 +424,47 @@ struct sm90_consumer {
         }
       }
     }
-    if constexpr (First) {
+    if constexpr (Bias) {
       ptx::wgmma<__nv_bfloat16, N, true>(acc, ptx::wgmma_operand<kSm90BiasRowBytes>(at.ones),
                                          ptx::wgmma_operand<kSm90BiasRowBytes>(at.bias));
     }
     ptx::wgmma_commit();
+  }
+
+  // A turn on the tensor cores. meanwhile() runs while they multiply.
+  template <int N, bool First, bool Bias, class Meanwhile>
+  __device__ __forceinline__ void multiply(float (&acc)[N / 2], int steps, operands const& at,
+                                           Meanwhile&& meanwhile) const {
+    take_turn();
+    if constexpr (Pieces == 1) {
+      if (steps == 8) {
+        issue<N, 8, First, Bias>(acc, at);
+      } else if (steps == 4) {
+        issue<N, 4, First, Bias>(acc, at);
+      } else {
+        switch (steps) {
+          case 1: issue<N, 1, First, Bias>(acc, at); break;
+          case 2: issue<N, 2, First, Bias>(acc, at); break;
+          case 3: issue<N, 3, First, Bias>(acc, at); break;
+          case 5: issue<N, 5, First, Bias>(acc, at); break;
+          case 6: issue<N, 6, First, Bias>(acc, at); break;
+          default: issue<N, 7, First, Bias>(acc, at);
+        }
+      }
+    } else {
+      switch (steps) {
+        case 1: issue<N, 1, First, Bias>(acc, at); break;
+        case 2: issue<N, 2, First, Bias>(acc, at); break;
+        case 3: issue<N, 3, First, Bias>(acc, at); break;
+        default: issue<N, 4, First, Bias>(acc, at);
+      }
+    }
     pass_turn();
     meanwhile();
     ptx::wgmma_wait<0>();
   }
 
-  template <int N, bool First, class Meanwhile>
-  __device__ __forceinline__ void multiply(float (&acc)[N / 2], int steps, operands const& at,
-                                           Meanwhile&& meanwhile) const {
-    if constexpr (Pieces == 1) {
-      if (steps == 8) {
-        multiply<N, 8, First>(acc, at, meanwhile);
-      } else if (steps == 4) {
-        multiply<N, 4, First>(acc, at, meanwhile);
-      } else {
-        switch (steps) {
-          case 1: multiply<N, 1, First>(acc, at, meanwhile); break;
-          case 2: multiply<N, 2, First>(acc, at, meanwhile); break;
-          case 3: multiply<N, 3, First>(acc, at, meanwhile); break;
-          case 5: multiply<N, 5, First>(acc, at, meanwhile); break;
-          case 6: multiply<N, 6, First>(acc, at, meanwhile); break;
-          default: multiply<N, 7, First>(acc, at, meanwhile);
-        }
-      }
-    } else {
-      switch (steps) {
-        case 1: multiply<N, 1, First>(acc, at, meanwhile); break;
-        case 2: multiply<N, 2, First>(acc, at, meanwhile); break;
-        case 3: multiply<N, 3, First>(acc, at, meanwhile); break;
-        default: multiply<N, 4, First>(acc, at, meanwhile);
-      }
-    }
-  }
-
+  __device__ std::uint32_t winners() const { return shared.winners + (threadIdx.x - 128) * 8; }
   __device__ std::uint32_t stage_units() const {
     return (shared.stages + stage.slot * p.layout.stage_bytes) / 16;
   }
@@ -456,23 +473,25 @@ struct sm90_consumer {
   }
   // Tiles [from, to) of N centroids against points that stay, one turn each: nothing stands between
   // the search of one tile and the products of the next that could be done while products run.
-  template <int N>
+  // between() runs with tile `begin`.
+  template <int N, class Between>
   __device__ __forceinline__ void span_of_turns(sm90_best& best, std::int32_t from, std::int32_t to,
-                                                bool fresh, bool done) {
+                                                std::int32_t begin, bool done, Between&& between) {
     sm90_layout const& l = p.layout;
     std::uint32_t const piece_units = l.width * 128 / 16;
-    std::uint32_t const bias_units = (l.stage_bytes - l.width * kSm90BiasRowBytes) / 16;
     int const steps = (l.chunks - 1) * kSm90ChunkSteps + l.last_steps;
     operands at;
     sm90_ring point = points;
+    bool ready = ptx::mbarrier_test(shared.stage_full(stage.slot), stage.parity);
 #pragma unroll
     for (int i = 0; i < operands::kCount; ++i) {
       at.x[i] = sm90_uniform(points_units(point));
       if (i < l.chunks * Pieces) {
-        if (fresh) ptx::mbarrier_wait(shared.points_full(point.slot), point.parity);
+        ready &= ptx::mbarrier_test(shared.points_full(point.slot), point.parity);
         point.advance(1, l.x_slots);
       }
     }
+    if (!ready) wait_for_points();
     at.ones = shared.ones / 16;
     std::uint32_t held = sm90_uniform(stage_units());
 #pragma unroll 1
@@ -481,17 +500,26 @@ struct sm90_consumer {
       std::uint32_t const empty = shared.stage_empty(stage.slot);
 #pragma unroll
       for (int i = 0; i < operands::kCount; ++i) at.c[i] = held + i * piece_units;
-      at.bias = held + bias_units;
-      ptx::mbarrier_wait(shared.stage_full(stage.slot), stage.parity);
-      take_turn();
-      multiply<N, true>(acc, steps, at, [&] {
+      at.bias = held + l.bias_units;
+      if (!ready) ptx::mbarrier_wait(shared.stage_full(stage.slot), stage.parity);
+      multiply<N, true, true>(acc, steps, at, [&] {
         stage.advance(1, l.c_stages);
         held = sm90_uniform(stage_units());
+        best.share();
+        if (k_tile == begin) between();
+        ready = k_tile + 1 < to && ptx::mbarrier_test(shared.stage_full(stage.slot), stage.parity);
       });
       if (!l.keep_centroids && thread == 0) ptx::mbarrier_arrive(empty);
-      sm90_search<N, kSearchers>(best, acc, winners, k_tile * l.width + thread % 4 * 2);
+      sm90_search<N, kSearchers>(best, acc, winners(), k_tile * l.width + thread % 4 * 2);
     }
     if (done) release_points(points, l.chunks * Pieces);
+  }
+
+  __device__ void wait_for_points() const {
+    sm90_ring point = points;
+    for (int i = 0; i < p.layout.chunks * Pieces; ++i, point.advance(1, p.layout.x_slots)) {
+      ptx::mbarrier_wait(shared.points_full(point.slot), point.parity);
+    }
   }
 
   __device__ __forceinline__ void release_points(sm90_ring ring, int count) const {
@@ -503,11 +531,11 @@ struct sm90_consumer {
   }
 
   // Tiles [from, to) of N centroids, several turns each, or points that pass with the centroids.
-  // fresh: with the first tile the points' chunks may still be on their way. done: with the last
-  // one they are read for the last time.
-  template <int N>
+  // With tile `begin` the points' chunks may still be on their way, and between() runs. done: with
+  // the last tile the points are read for the last time.
+  template <int N, class Between>
   __device__ __forceinline__ void span_of_tiles(sm90_best& best, std::int32_t from, std::int32_t to,
-                                                bool fresh, bool done) {
+                                                std::int32_t begin, bool done, Between&& between) {
     constexpr int kTurn = kSm90TurnChunks<Pieces>;
     sm90_layout const& l = p.layout;
     std::uint32_t const piece_units = l.width * 128 / 16;
@@ -515,7 +543,7 @@ struct sm90_consumer {
     for (std::int32_t k_tile = from; k_tile < to; ++k_tile) {
       sm90_ring point = points;
       float acc[N / 2];
-      auto turn = [&](auto& sums, auto first, int chunk) {
+      auto turn = [&](auto& sums, auto first, auto bias, int chunk) {
         int const chunks = l.chunks - chunk < kTurn ? l.chunks - chunk : kTurn;
         int const steps = (chunks - 1) * kSm90ChunkSteps +
                           (chunk + chunks == l.chunks ? l.last_steps : kSm90ChunkSteps);
@@ -530,7 +558,7 @@ struct sm90_consumer {
           if (l.keep_points) {
             from_units = points_units(point);
             if (i < chunks * Pieces) {
-              if (fresh && k_tile == from) {
+              if (k_tile == begin) {
                 ptx::mbarrier_wait(shared.points_full(point.slot), point.parity);
               }
               point.advance(1, l.x_slots);
@@ -539,116 +567,151 @@ struct sm90_consumer {
           at.x[i] = sm90_uniform(from_units);
         }
         at.ones = shared.ones / 16;
-        at.bias = sm90_uniform(held + (l.stage_bytes - l.width * kSm90BiasRowBytes) / 16);
+        at.bias = sm90_uniform(held + l.bias_units);
         ptx::mbarrier_wait(shared.stage_full(stage.slot), stage.parity);
-        take_turn();
-        multiply<N, decltype(first)::value>(sums, steps, at, [] {});
+        multiply<N, decltype(first)::value, decltype(bias)::value>(sums, steps, at, [&] {
+          if constexpr (decltype(bias)::value) {
+            best.share();
+            if (k_tile == begin) between();
+          }
+        });
         if (!l.keep_centroids) release_stages(stage, 1);
         stage.advance(1, l.c_stages);
         if (done && k_tile + 1 == to && l.keep_points) release_points(begun, chunks * Pieces);
       };
-      turn(acc, std::true_type{}, 0);
+      turn(acc, std::true_type{}, std::true_type{}, 0);
 #pragma unroll 1
       for (int chunk = kTurn; chunk < l.chunks; chunk += kTurn) {
         if constexpr (Pieces == 1) {
-          turn(acc, std::false_type{}, chunk);
+          turn(acc, std::false_type{}, std::false_type{}, chunk);
         } else {
           float more[N / 2];
-          turn(more, std::true_type{}, chunk);
+          turn(more, std::true_type{}, std::false_type{}, chunk);
 #pragma unroll
           for (int j = 0; j < N / 2; ++j) acc[j] += more[j];
         }
       }
-      sm90_search<N, kSearchers>(best, acc, winners, k_tile * l.width + thread % 4 * 2);
+      sm90_search<N, kSearchers>(best, acc, winners(), k_tile * l.width + thread % 4 * 2);
     }
   }
 
   // Tiles of one width.
-  template <int N>
+  template <int N, class Between>
   __device__ __forceinline__ void span(sm90_best& best, std::int32_t from, std::int32_t to,
-                                       bool fresh, bool done) {
+                                       std::int32_t begin, bool done, Between&& between) {
     if (p.layout.chunks <= kSm90TurnChunks<Pieces> && p.layout.keep_points) {
-      span_of_turns<N>(best, from, to, fresh, done);
+      span_of_turns<N>(best, from, to, begin, done, between);
     } else {
-      span_of_tiles<N>(best, from, to, fresh, done);
+      span_of_tiles<N>(best, from, to, begin, done, between);
     }
   }
+  template <class Between>
   __device__ __forceinline__ void span(sm90_best& best, int width, std::int32_t from,
-                                       std::int32_t to, bool fresh, bool done) {
-    if constexpr (Pieces == 1) {
-      switch (width) {
-        case 64: return span<64>(best, from, to, fresh, done);
-        case 128: return span<128>(best, from, to, fresh, done);
-        default: return span<192>(best, from, to, fresh, done);
-      }
-    } else {
-      if (width == 64) return span<64>(best, from, to, fresh, done);
-      return span<128>(best, from, to, fresh, done);
+                                       std::int32_t to, std::int32_t begin, bool done,
+                                       Between&& between) {
+    if (width == 64) {
+      span<64>(best, from, to, begin, done, between);
+    } else if (Pieces > 1 || width == 128) {
+      span<128>(best, from, to, begin, done, between);
+    } else if constexpr (Pieces == 1) {
+      span<192>(best, from, to, begin, done, between);
     }
   }
 
-  __device__ __forceinline__ void run(sm90_work work, std::int32_t rank, sm90_scalars* scalars) {
+  __device__ __forceinline__ void run(sm90_work const& first_work, std::int32_t rank,
+                                      sm90_scalars* scalars) {
     sm90_layout const& l = p.layout;
     int const turns_of_tile = ceil_div(l.chunks, kSm90TurnChunks<Pieces>);
-    sm90_ring kept_stage = stage;
-    std::int32_t kept = -1;
+    // The last tile of a problem may be narrower.
+    int const last_width = sm90_width(p.k - (p.k_tiles - 1) * l.width, l.width);
+    int const whole_tiles = last_width == l.width ? p.k_tiles : p.k_tiles - 1;
+    sm90_progress& here = scalars->progress[threadIdx.x / 32];
+    auto keep = [&](sm90_progress const& progress) {
+      __syncwarp();
+      if (thread % 32 == 0) here = progress;
+      __syncwarp();
+    };
+    keep({first_work, first_work, {}});
     if (group + 1 == kSm90Groups<Pieces>) pass_turn();
-    for (; sm90_uniform(work.any()); work.next(p)) {
+    std::int32_t from = sm90_uniform(first_work.from), to = sm90_uniform(first_work.to(p));
+    while (from < to) {
       if (l.keep_centroids) {
-        if (kept >= 0 && kept != work.problem) {
-          release_stages(kept_stage, p.k_tiles * turns_of_tile);
-          kept_stage.advance(p.k_tiles * turns_of_tile, l.c_stages);
-        }
-        kept = work.problem;
-        stage = kept_stage;
-        stage.advance(work.from * turns_of_tile, l.c_stages);
+        stage = here.kept;
+        stage.advance(from * turns_of_tile, l.c_stages);
       }
-      std::int32_t const from = sm90_uniform(work.from), to = sm90_uniform(work.to);
-      // The last tile of a problem may be narrower.
-      std::int32_t const wide =
-          sm90_width(p.k - (to - 1) * l.width, l.width) == l.width ? to : to - 1;
       sm90_best best;
-#pragma unroll 1
-      for (std::int32_t first = from; first < to;) {
-        std::int32_t const end = first < wide ? wide : to;
-        span(best, first < wide ? l.width : sm90_width(p.k - first * l.width, l.width), first, end,
-             first == from, end == to);
-        first = end;
+      // Runs with the first tile: writes the labels of the points before these, finds out where
+      // the labels of these go and which points come next.
+      auto const between = [&] {
+        write_labels();
+        sm90_progress now = here;
+        now.work = now.next;
+        std::int64_t const first_row =
+            (std::int64_t{now.work.tile} * l.cluster + rank) * kSm90Points<Pieces> + group * 64;
+        std::int64_t const left = p.n - first_row;
+        rows = static_cast<std::int32_t>(left < 0 ? 0 : left < 64 ? left : 64);
+        labels = now.work.problem * p.n + first_row;
+        now.next.next(p);
+        keep(now);
+      };
+      std::int32_t const begin = from;
+      while (from < to) {
+        std::int32_t const end = from < whole_tiles && whole_tiles < to ? whole_tiles : to;
+        span(best, from < whole_tiles ? l.width : last_width, from, end, begin, end == to, between);
+        from = end;
       }
       points.advance(l.keep_points ? l.chunks * Pieces : 0, l.x_slots);
-      finish(best, work, rank, scalars);
+      found[0] = best.group[0];
+      found[1] = best.group[1];
+      if (begin > 0 || to < p.k_tiles) merge(here.work, rank, scalars);
+      if (l.keep_centroids && here.next.any() && here.next.problem != here.work.problem) {
+        sm90_progress now = here;
+        release_stages(now.kept, p.k_tiles * turns_of_tile);
+        now.kept.advance(p.k_tiles * turns_of_tile, l.c_stages);
+        keep(now);
+      }
+      from = sm90_uniform(here.next.from);
+      to = sm90_uniform(here.next.to(p));
     }
+    write_labels();
     if (group == 0) take_turn();  // the other's last pass
   }
 
-  // Merges the four lanes of a row, then the blocks of a tile, and writes labels.
-  __device__ __forceinline__ void finish(sm90_best const& best, sm90_work const& work,
-                                         std::int32_t rank, sm90_scalars* scalars) const {
+  // The nearest centroids of rows h = 0 and 1 of the four lanes of a row.
+  __device__ best_score<float> winner(int h) const {
+    best_score<float> best = sm90_winner<kSearchers>(found[h], h, winners());
+    best.merge_lanes(4);
+    return best;
+  }
+  __device__ int row(int h) const { return thread / 32 * 16 + h * 8 + thread % 32 / 4; }
+
+  // Labels of the last points, if they wait to be written: a tile's labels are written while the
+  // products of the next one run.
+  __device__ __forceinline__ void write_labels() {
+    if (rows == 0) return;
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      best_score<float> const best = winner(h);
+      if (thread % 4 == 0 && row(h) < rows) p.labels[labels + row(h)] = best.index;
+    }
+    rows = 0;
+  }
+
+  // Of points whose centroids several blocks share: leaves this block's bests in memory, and if it
+  // is the last one of the tile, merges them all.
+  __device__ void merge(sm90_work const& work, std::int32_t rank, sm90_scalars* scalars) {
     sm90_layout const& l = p.layout;
-    int const lane = thread % 32;
-    std::int64_t const first =
-        (std::int64_t{work.tile} * l.cluster + rank) * kSm90Points<Pieces> + group * 64;
-    std::int64_t const rows = p.n - first;
-    std::int32_t* const labels = p.labels + work.problem * p.n + first;
-    bool const whole = work.from == 0 && work.to == p.k_tiles;
     // A cluster shares at most its first tile, which others began, and its last one.
     int const cluster = blockIdx.x / l.cluster;
     sm90_partial* const partials = p.partials + rank * kSm90Points<Pieces> + group * 64;
     int const slot = 2 * cluster + (work.from == 0 ? 1 : 0);
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
-      best_score<float> winner = sm90_winner<kSearchers>(best, h, winners);
-      winner.merge_lanes(4);
-      int const row = (thread / 32) * 16 + h * 8 + lane / 4;
-      if (lane % 4 == 0) {
-        if (whole) {
-          if (row < rows) labels[row] = winner.index;
-        } else {
-          partials[slot * l.cluster * kSm90Points<Pieces> + row] = {winner.score, winner.index};
-        }
+      best_score<float> const best = winner(h);
+      if (thread % 4 == 0) {
+        partials[slot * l.cluster * kSm90Points<Pieces> + row(h)] = {best.score, best.index};
       }
     }
-    if (whole) return;
     // Unit u belongs to the last cluster whose share begins at or before it.
     std::int64_t const units = scalars->units, clusters = gridDim.x / l.cluster;
     std::int64_t const unit = sm90_begin(p, units, cluster + 1) - work.left - work.from;
@@ -673,8 +736,9 @@ struct sm90_consumer {
             partials + from * l.cluster * kSm90Points<Pieces> + thread;
         all.merge(__ldcg(&partial->score), __ldcg(&partial->index));
       }
-      if (thread < rows) labels[thread] = all.index;
+      if (thread < rows) p.labels[labels + thread] = all.index;
     }
+    rows = 0;
   }
 };
 
@@ -719,6 +783,9 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(FLASH_KMEANS_HAS_WGMMA ? kSm90Threads
   }
   sm90_work const work = sm90_share<kSm90Threads<Pieces>>(p, scalars);
   if (l.cluster > 1) ptx::cluster_sync();
+#ifdef FK_CLOCK
+  if (threadIdx.x == 128 && blockIdx.x == 7) fk_clocks[140] = clock64() - t0;
+#endif
 
   if (sm90_uniform(static_cast<int>(threadIdx.x) / 128) == 0) {
     ptx::fewer_registers<Pieces == 1 ? 56 : 56>();

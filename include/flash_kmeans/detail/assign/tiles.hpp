@@ -51,7 +51,7 @@ inline constexpr int kSm90OnesBytes = 64 * kSm90BiasRowBytes;
 inline constexpr int kSm90MaxStages = 6;
 inline constexpr int kSm90MaxPointSlots = 12;
 inline constexpr int kSm90BarrierBytes = (kSm90MaxStages + kSm90MaxPointSlots) * 16;
-inline constexpr int kSm90ScalarBytes = 32;
+inline constexpr int kSm90ScalarBytes = 16 * 40 + 32;
 inline constexpr int kSm90SharedBytes = 227 * 1024;  // that a block of sm_90 can have
 
 // Centroids that a tile of at most `width` multiplies when `left` are still to come: the width of
@@ -72,6 +72,7 @@ struct sm90_layout {
   bool keep_points;      // resident while all centroids pass
   bool keep_centroids;   // resident while the problem lasts
 
+  std::uint32_t bias_units;  // of 16 bytes, from a stage's start to its bias
   std::int32_t point_bytes;  // of a chunk of points
   std::int32_t winner_bytes;
 
@@ -112,6 +113,7 @@ constexpr sm90_layout sm90_layout_for(std::int64_t d_bytes, std::int64_t k, int 
     l.stage_bytes += turn_chunks * Pieces * l.point_bytes;
   }
   l.c_stages = (most - l.x_slots * l.point_bytes) / l.stage_bytes;
+  l.bias_units = static_cast<std::uint32_t>(l.stage_bytes - l.width * kSm90BiasRowBytes) / 16;
   if (l.c_stages > kSm90MaxStages) l.c_stages = kSm90MaxStages;
   l.keep_centroids = l.keep_points && l.cluster == 1 && k_tiles * turns <= l.c_stages;
   return l;
