@@ -16,7 +16,6 @@
 //   stages     c_stages x Pieces x [width][128 bytes], likewise; followed by Pieces x [128][128 bytes]
 //              of points where those are not resident
 //   ones       [64][32 bytes], what the bias is multiplied by
-//   winners    [2 rows][2][threads that search][8 bytes], the group of scores of each one's best
 //   barriers   full and empty of each ring
 #pragma once
 
@@ -87,14 +86,13 @@ struct sm90_ring {
 
 // Addresses of shared memory and the few numbers that all roles use.
 struct sm90_shared {
-  std::uint32_t points, stages, ones, winners, barriers;
+  std::uint32_t points, stages, ones, barriers;
 
   __device__ sm90_shared(std::uint32_t base, sm90_layout const& l)
       : points(base),
         stages(points + l.x_slots * l.point_bytes),
         ones(stages + l.c_stages * l.stage_bytes),
-        winners(ones + kSm90OnesBytes),
-        barriers(winners + l.winner_bytes) {}
+        barriers(ones + kSm90OnesBytes) {}
 
   __device__ std::uint32_t stage_full(int slot) const { return barriers + slot * 16; }
   __device__ std::uint32_t stage_empty(int slot) const { return barriers + slot * 16 + 8; }
@@ -131,18 +129,11 @@ struct sm90_work {
   }
 };
 
-// Where a warp that searches stands; kept in shared memory, since registers are for the search.
-struct sm90_progress {
-  sm90_work work, next;
-  sm90_ring kept;  // where centroids that stay begin in the ring
-};
-
 // What the threads of a block tell each other once, behind the barriers.
 struct sm90_scalars {
-  std::int64_t units;          // of all problems that still run
-  std::int32_t problem;        // in which this cluster begins
-  sm90_progress progress[16];  // of each warp
-  std::uint32_t last[3];       // whether the warpgroup is the last one of a shared tile
+  std::int64_t units;     // of all problems that still run
+  std::int32_t problem;   // in which this cluster begins
+  std::uint32_t last[3];  // whether a warpgroup is the last one of a shared tile
 };
 static_assert(sizeof(sm90_scalars) <= kSm90ScalarBytes);
 
@@ -198,13 +189,15 @@ __device__ sm90_work sm90_share(sm90_params const& p, sm90_scalars* scalars) {
   return work;
 }
 
-// What one thread knows of its two rows. Among scores of equal size the lowest index wins: later
-// ones must exceed `score`.
+// What one thread knows of its two rows. Among equal scores the lowest index wins: later ones must
+// exceed `score`.
 struct sm90_best {
-  float score[2];         // the best that the four lanes of the row have seen
-  std::int32_t group[2];  // first column of this lane's last 4 that exceeded it, or -1
+  float score[2];         // the best that the four lanes of the row have shared
+  float own[2];           // this lane's last score that exceeded it
+  std::int32_t index[2];  // and that score's centroid
 
-  __device__ sm90_best() : score{-kInfinity<float>, -kInfinity<float>}, group{-1, -1} {}
+  __device__ sm90_best()
+      : score{-kInfinity<float>, -kInfinity<float>}, own{-kInfinity<float>, -kInfinity<float>} {}
 
   __device__ void share() {
 #pragma unroll
@@ -213,14 +206,22 @@ struct sm90_best {
       score[h] = fmaxf(score[h], __shfl_xor_sync(0xffffffffu, score[h], 2));
     }
   }
+
+  // Index of the row's best, 0 where nothing exceeded -inf. After share().
+  __device__ std::int32_t nearest(int h) const {
+    constexpr std::int32_t kNone = 0x7fffffff;
+    std::int32_t lowest = own[h] == score[h] && own[h] > -kInfinity<float> ? index[h] : kNone;
+    lowest = min(lowest, __shfl_xor_sync(0xffffffffu, lowest, 1));
+    lowest = min(lowest, __shfl_xor_sync(0xffffffffu, lowest, 2));
+    return lowest == kNone ? 0 : lowest;
+  }
 };
 
-// The search through one tile: maxima of groups of 4 scores, and of those. Where the tile's exceeds
-// the best so far, its group goes to shared memory; which of the 4 it is comes out at the end.
-// column: the thread's first one. winners: shared address of the thread's first entry.
-template <int N, int Searchers>
+// The search through one tile: maxima of groups of 4 scores, and of those. Only where the tile's
+// exceeds the best so far is its index looked for. column: the thread's first one.
+template <int N>
 __device__ __forceinline__ void sm90_search(sm90_best& best, float const (&scores)[N / 2],
-                                            std::uint32_t winners, std::int32_t column) {
+                                            std::int32_t column) {
   constexpr int kGroups = N / 16;
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
@@ -232,44 +233,21 @@ __device__ __forceinline__ void sm90_search(sm90_best& best, float const (&score
       all = g == 0 ? most[0] : fmaxf(all, most[g]);
     }
     if (all > best.score[h]) {
-      best.score[h] = all;
+      best.score[h] = best.own[h] = all;
+      float v[3];
+      std::int32_t first = 0;
 #pragma unroll
-      for (int g = kGroups - 1; g >= 0; --g) {  // the first of equals is written last
-        float const* const v = scores + 8 * g + 2 * h;
-        asm volatile(
-            "{\n"
-            ".reg .pred here;\n"
-            "setp.eq.f32 here, %1, %2;\n"
-            "@here mov.s32 %0, %3;\n"
-            "@here st.shared.v2.f32 [%4], {%5, %6};\n"
-            "@here st.shared.v2.f32 [%4 + %9], {%7, %8};\n"
-            "}"
-            : "+r"(best.group[h])
-            : "f"(most[g]), "f"(all), "r"(column + g * 16), "r"(winners + h * 2 * Searchers * 8),
-              "f"(v[0]), "f"(v[1]), "f"(v[4]), "f"(v[5]), "n"(Searchers * 8)
-            : "memory");
+      for (int g = kGroups - 1; g >= 0; --g) {  // the first of equals comes last
+        if (most[g] == all) {
+          first = 16 * g;
+          v[0] = scores[8 * g + 2 * h];
+          v[1] = scores[8 * g + 2 * h + 1];
+          v[2] = scores[8 * g + 2 * h + 4];
+        }
       }
+      best.index[h] = column + first + (v[0] == all ? 0 : v[1] == all ? 1 : v[2] == all ? 8 : 9);
     }
   }
-}
-
-// This lane's candidate for row h. group: sm90_best's.
-template <int Searchers>
-__device__ best_score<float> sm90_winner(std::int32_t group, int h, std::uint32_t winners) {
-  best_score<float> winner;
-  if (group >= 0) {
-#pragma unroll
-    for (int j = 0; j < 2; ++j) {
-      float v[2];
-      asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];"
-                   : "=f"(v[0]), "=f"(v[1])
-                   : "r"(winners + (h * 2 + j) * Searchers * 8)
-                   : "memory");
-      winner.offer(v[0], group + 8 * j);
-      winner.offer(v[1], group + 8 * j + 1);
-    }
-  }
-  return winner;
 }
 
 // The producer's thread for points that stay: one chunk a slot.
@@ -353,18 +331,11 @@ __device__ void sm90_load_stages(sm90_params const& p, sm90_shared const& shared
 // A consumer warpgroup.
 template <class Operand, int Pieces>
 struct sm90_consumer {
-  static constexpr int kSearchers = 128 * kSm90Groups<Pieces>;
-
   sm90_params const& p;
   sm90_shared const& shared;
   int group;                // 0 or 1
   int thread;               // in the warpgroup
   sm90_ring stage, points;  // what comes next
-  // The last points and what was found of them.
-  std::int32_t found[2];
-  std::int64_t labels;    // of the first one, in p.labels
-  std::int32_t rows = 0;  // of them; 0 when no labels wait to be written
-
   __device__ sm90_consumer(sm90_params const& p_, sm90_shared const& shared_)
       : p(p_),
         shared(shared_),
@@ -376,6 +347,7 @@ struct sm90_consumer {
   __device__ void pass_turn() const {
     ptx::named_barrier_arrive(group + 1 == kSm90Groups<Pieces> ? 1 : 2 + group, 256);
   }
+
   __device__ void sync() const { ptx::named_barrier_sync(4 + group, 128); }
 
   __device__ __forceinline__ void release_stages(sm90_ring ring, int count) const {
@@ -464,7 +436,6 @@ struct sm90_consumer {
     ptx::wgmma_wait<0>();
   }
 
-  __device__ std::uint32_t winners() const { return shared.winners + (threadIdx.x - 128) * 8; }
   __device__ std::uint32_t stage_units() const {
     return (shared.stages + stage.slot * p.layout.stage_bytes) / 16;
   }
@@ -473,10 +444,9 @@ struct sm90_consumer {
   }
   // Tiles [from, to) of N centroids against points that stay, one turn each: nothing stands between
   // the search of one tile and the products of the next that could be done while products run.
-  // between() runs with tile `begin`.
-  template <int N, class Between>
+  template <int N>
   __device__ __forceinline__ void span_of_turns(sm90_best& best, std::int32_t from, std::int32_t to,
-                                                std::int32_t begin, bool done, Between&& between) {
+                                                bool done) {
     sm90_layout const& l = p.layout;
     std::uint32_t const piece_units = l.width * 128 / 16;
     int const steps = (l.chunks - 1) * kSm90ChunkSteps + l.last_steps;
@@ -506,11 +476,10 @@ struct sm90_consumer {
         stage.advance(1, l.c_stages);
         held = sm90_uniform(stage_units());
         best.share();
-        if (k_tile == begin) between();
         ready = k_tile + 1 < to && ptx::mbarrier_test(shared.stage_full(stage.slot), stage.parity);
       });
       if (!l.keep_centroids && thread == 0) ptx::mbarrier_arrive(empty);
-      sm90_search<N, kSearchers>(best, acc, winners(), k_tile * l.width + thread % 4 * 2);
+      sm90_search<N>(best, acc, k_tile * l.width + thread % 4 * 2);
     }
     if (done) release_points(points, l.chunks * Pieces);
   }
@@ -533,9 +502,9 @@ struct sm90_consumer {
   // Tiles [from, to) of N centroids, several turns each, or points that pass with the centroids.
   // With tile `begin` the points' chunks may still be on their way, and between() runs. done: with
   // the last tile the points are read for the last time.
-  template <int N, class Between>
+  template <int N>
   __device__ __forceinline__ void span_of_tiles(sm90_best& best, std::int32_t from, std::int32_t to,
-                                                std::int32_t begin, bool done, Between&& between) {
+                                                std::int32_t begin, bool done) {
     constexpr int kTurn = kSm90TurnChunks<Pieces>;
     sm90_layout const& l = p.layout;
     std::uint32_t const piece_units = l.width * 128 / 16;
@@ -572,7 +541,6 @@ struct sm90_consumer {
         multiply<N, decltype(first)::value, decltype(bias)::value>(sums, steps, at, [&] {
           if constexpr (decltype(bias)::value) {
             best.share();
-            if (k_tile == begin) between();
           }
         });
         if (!l.keep_centroids) release_stages(stage, 1);
@@ -591,154 +559,125 @@ struct sm90_consumer {
           for (int j = 0; j < N / 2; ++j) acc[j] += more[j];
         }
       }
-      sm90_search<N, kSearchers>(best, acc, winners(), k_tile * l.width + thread % 4 * 2);
+      sm90_search<N>(best, acc, k_tile * l.width + thread % 4 * 2);
     }
   }
 
   // Tiles of one width.
-  template <int N, class Between>
+  template <int N>
   __device__ __forceinline__ void span(sm90_best& best, std::int32_t from, std::int32_t to,
-                                       std::int32_t begin, bool done, Between&& between) {
-    if (p.layout.chunks <= kSm90TurnChunks<Pieces> && p.layout.keep_points) {
-      span_of_turns<N>(best, from, to, begin, done, between);
-    } else {
-      span_of_tiles<N>(best, from, to, begin, done, between);
+                                       std::int32_t begin, bool done) {
+    if constexpr (Pieces == 1) {
+      if (p.layout.chunks <= kSm90TurnChunks<Pieces> && p.layout.keep_points) {
+        return span_of_turns<N>(best, from, to, done);
+      }
     }
+    span_of_tiles<N>(best, from, to, begin, done);
   }
-  template <class Between>
   __device__ __forceinline__ void span(sm90_best& best, int width, std::int32_t from,
-                                       std::int32_t to, std::int32_t begin, bool done,
-                                       Between&& between) {
+                                       std::int32_t to, std::int32_t begin, bool done) {
     if (width == 64) {
-      span<64>(best, from, to, begin, done, between);
+      span<64>(best, from, to, begin, done);
     } else if (Pieces > 1 || width == 128) {
-      span<128>(best, from, to, begin, done, between);
+      span<128>(best, from, to, begin, done);
     } else if constexpr (Pieces == 1) {
-      span<192>(best, from, to, begin, done, between);
+      span<192>(best, from, to, begin, done);
     }
   }
 
-  __device__ __forceinline__ void run(sm90_work const& first_work, std::int32_t rank,
-                                      sm90_scalars* scalars) {
-    sm90_layout const& l = p.layout;
-    int const turns_of_tile = ceil_div(l.chunks, kSm90TurnChunks<Pieces>);
-    // The last tile of a problem may be narrower.
-    int const last_width = sm90_width(p.k - (p.k_tiles - 1) * l.width, l.width);
-    int const whole_tiles = last_width == l.width ? p.k_tiles : p.k_tiles - 1;
-    sm90_progress& here = scalars->progress[threadIdx.x / 32];
-    auto keep = [&](sm90_progress const& progress) {
-      __syncwarp();
-      if (thread % 32 == 0) here = progress;
-      __syncwarp();
-    };
-    keep({first_work, first_work, {}});
-    if (group + 1 == kSm90Groups<Pieces>) pass_turn();
-    std::int32_t from = sm90_uniform(first_work.from), to = sm90_uniform(first_work.to(p));
-    while (from < to) {
-      if (l.keep_centroids) {
-        stage = here.kept;
-        stage.advance(from * turns_of_tile, l.c_stages);
-      }
-      sm90_best best;
-      // Runs with the first tile: writes the labels of the points before these, finds out where
-      // the labels of these go and which points come next.
-      auto const between = [&] {
-        write_labels();
-        sm90_progress now = here;
-        now.work = now.next;
-        std::int64_t const first_row =
-            (std::int64_t{now.work.tile} * l.cluster + rank) * kSm90Points<Pieces> + group * 64;
-        std::int64_t const left = p.n - first_row;
-        rows = static_cast<std::int32_t>(left < 0 ? 0 : left < 64 ? left : 64);
-        labels = now.work.problem * p.n + first_row;
-        now.next.next(p);
-        keep(now);
-      };
-      std::int32_t const begin = from;
-      while (from < to) {
-        std::int32_t const end = from < whole_tiles && whole_tiles < to ? whole_tiles : to;
-        span(best, from < whole_tiles ? l.width : last_width, from, end, begin, end == to, between);
-        from = end;
-      }
-      points.advance(l.keep_points ? l.chunks * Pieces : 0, l.x_slots);
-      found[0] = best.group[0];
-      found[1] = best.group[1];
-      if (begin > 0 || to < p.k_tiles) merge(here.work, rank, scalars);
-      if (l.keep_centroids && here.next.any() && here.next.problem != here.work.problem) {
-        sm90_progress now = here;
-        release_stages(now.kept, p.k_tiles * turns_of_tile);
-        now.kept.advance(p.k_tiles * turns_of_tile, l.c_stages);
-        keep(now);
-      }
-      from = sm90_uniform(here.next.from);
-      to = sm90_uniform(here.next.to(p));
-    }
-    write_labels();
-    if (group == 0) take_turn();  // the other's last pass
-  }
-
-  // The nearest centroids of rows h = 0 and 1 of the four lanes of a row.
-  __device__ best_score<float> winner(int h) const {
-    best_score<float> best = sm90_winner<kSearchers>(found[h], h, winners());
-    best.merge_lanes(4);
-    return best;
-  }
   __device__ int row(int h) const { return thread / 32 * 16 + h * 8 + thread % 32 / 4; }
 
-  // Labels of the last points, if they wait to be written: a tile's labels are written while the
-  // products of the next one run.
-  __device__ __forceinline__ void write_labels() {
-    if (rows == 0) return;
+  // Labels of `rows` points, the first one's at `labels`, from the bests that lanes found.
+  __device__ __forceinline__ void write_labels(sm90_best const& best, std::int32_t* labels,
+                                               std::int64_t rows) const {
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
-      best_score<float> const best = winner(h);
-      if (thread % 4 == 0 && row(h) < rows) p.labels[labels + row(h)] = best.index;
+      std::int32_t const nearest = best.nearest(h);
+      if (thread % 4 == 0 && row(h) < rows) labels[row(h)] = nearest;
     }
-    rows = 0;
   }
 
-  // Of points whose centroids several blocks share: leaves this block's bests in memory, and if it
-  // is the last one of the tile, merges them all.
-  __device__ void merge(sm90_work const& work, std::int32_t rank, sm90_scalars* scalars) {
+  // The same where several clusters share the centroids: leaves this one's bests in memory, and if
+  // it is the last one of the tile, merges them all. unit: the tile's first one. begins: from the
+  // first centroid on.
+  __device__ void merge(sm90_best const& best, std::int32_t* labels, std::int64_t rows,
+                        std::int64_t units, std::int64_t unit, bool begins, std::int32_t rank,
+                        std::uint32_t* last) const {
     sm90_layout const& l = p.layout;
+    std::int64_t const clusters = gridDim.x / l.cluster;
     // A cluster shares at most its first tile, which others began, and its last one.
-    int const cluster = blockIdx.x / l.cluster;
     sm90_partial* const partials = p.partials + rank * kSm90Points<Pieces> + group * 64;
-    int const slot = 2 * cluster + (work.from == 0 ? 1 : 0);
+    std::int64_t const stride = l.cluster * kSm90Points<Pieces>;
+    std::int64_t const slot = 2 * (blockIdx.x / l.cluster) + (begins ? 1 : 0);
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
-      best_score<float> const best = winner(h);
-      if (thread % 4 == 0) {
-        partials[slot * l.cluster * kSm90Points<Pieces> + row(h)] = {best.score, best.index};
-      }
+      std::int32_t const nearest = best.nearest(h);
+      if (thread % 4 == 0) partials[slot * stride + row(h)] = {best.score[h], nearest};
     }
     // Unit u belongs to the last cluster whose share begins at or before it.
-    std::int64_t const units = scalars->units, clusters = gridDim.x / l.cluster;
-    std::int64_t const unit = sm90_begin(p, units, cluster + 1) - work.left - work.from;
-    auto const first_cluster = static_cast<std::int32_t>(((unit + 1) * clusters - 1) / units);
-    auto const last_cluster =
-        static_cast<std::int32_t>(((unit + p.k_tiles) * clusters - 1) / units);
+    auto const from = static_cast<std::int32_t>(((unit + 1) * clusters - 1) / units);
+    auto const to = static_cast<std::int32_t>(((unit + p.k_tiles) * clusters - 1) / units);
     __threadfence();
     sync();
     if (thread == 0) {
-      std::uint32_t const others = last_cluster - first_cluster;
-      std::uint32_t* const counter =
-          p.counters + (first_cluster * l.cluster + rank) * kSm90Groups<Pieces> + group;
-      scalars->last[group] = atomicInc(counter, others) == others;
+      std::uint32_t const others = to - from;
+      last[group] = atomicInc(p.counters + (from * l.cluster + rank) * kSm90Groups<Pieces> + group,
+                              others) == others;
     }
     sync();
-    if (scalars->last[group] != 0 && thread < 64) {
+    if (last[group] != 0 && thread < 64 && thread < rows) {
       __threadfence();
       best_score<float> all;
-      for (std::int32_t i = first_cluster; i <= last_cluster; ++i) {
-        int const from = 2 * i + (i == first_cluster ? 1 : 0);
+      for (std::int32_t i = from; i <= to; ++i) {
         sm90_partial const* const partial =
-            partials + from * l.cluster * kSm90Points<Pieces> + thread;
+            partials + (2 * i + (i == from ? 1 : 0)) * stride + thread;
         all.merge(__ldcg(&partial->score), __ldcg(&partial->index));
       }
-      if (thread < rows) p.labels[labels + thread] = all.index;
+      labels[thread] = all.index;
     }
-    rows = 0;
+  }
+
+  __device__ __forceinline__ void run(sm90_work work, std::int32_t rank, sm90_scalars* scalars) {
+    sm90_layout const& l = p.layout;
+    int const turns = p.k_tiles * ceil_div(l.chunks, kSm90TurnChunks<Pieces>);  // of a point tile
+    // The last tile of a problem may be narrower.
+    int const last_width = sm90_width(p.k - (p.k_tiles - 1) * l.width, l.width);
+    int const whole_tiles = last_width == l.width ? p.k_tiles : p.k_tiles - 1;
+    if (group + 1 == kSm90Groups<Pieces>) pass_turn();
+    sm90_ring kept = stage;  // where centroids that stay begin
+    if (l.keep_centroids) stage.advance(turns / p.k_tiles * work.from, l.c_stages);
+    while (sm90_uniform(work.any())) {
+      std::int32_t const begin = sm90_uniform(work.from), to = sm90_uniform(work.to(p));
+      sm90_best best;
+      for (std::int32_t from = begin; from < to;) {
+        std::int32_t const end = from < whole_tiles && whole_tiles < to ? whole_tiles : to;
+        span(best, from < whole_tiles ? l.width : last_width, from, end, begin, end == to);
+        from = end;
+      }
+      points.advance(l.keep_points ? l.chunks * Pieces : 0, l.x_slots);
+      best.share();
+      std::int64_t const first =
+          (std::int64_t{work.tile} * l.cluster + rank) * kSm90Points<Pieces> + group * 64;
+      std::int32_t* const labels = p.labels + work.problem * p.n + first;
+      if (begin == 0 && to == p.k_tiles) {
+        write_labels(best, labels, p.n - first);
+      } else {
+        std::int64_t const units = scalars->units;
+        merge(best, labels, p.n - first, units,
+              sm90_begin(p, units, blockIdx.x / l.cluster + 1) - work.left - begin, begin == 0,
+              rank, scalars->last);
+      }
+      std::int32_t const problem = work.problem;
+      work.next(p);
+      if (l.keep_centroids) {
+        if (work.problem != problem) {
+          release_stages(kept, turns);
+          kept.advance(turns, l.c_stages);
+        }
+        stage = kept;
+      }
+    }
+    if (group == 0) take_turn();  // the other's last pass
   }
 };
 
@@ -788,7 +727,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(FLASH_KMEANS_HAS_WGMMA ? kSm90Threads
 #endif
 
   if (sm90_uniform(static_cast<int>(threadIdx.x) / 128) == 0) {
-    ptx::fewer_registers<Pieces == 1 ? 56 : 56>();
+    ptx::fewer_registers<56>();
     if (threadIdx.x == 0) sm90_load_stages<Operand, Pieces>(p, shared, work, rank);
     if (threadIdx.x == 32 && l.keep_points) {
       sm90_load_points<Operand, Pieces>(p, shared, work, rank);

@@ -42,8 +42,6 @@ inline constexpr int kSm90TurnChunks = Pieces == 1 ? 2 : 1;
 inline constexpr int kSm90ChunkSteps = 4;  // of 32 bytes, the depth of an instruction
 template <int Pieces>
 inline constexpr int kSm90PointBytes = kSm90Points<Pieces> * 128;
-template <int Pieces>
-inline constexpr int kSm90WinnerBytes = 2 * 2 * 8 * 128 * kSm90Groups<Pieces>;
 // -|c|^2/2 enters as a product of its own, of rows of 32 bytes: three bfloat16 pieces times one.
 inline constexpr int kSm90BiasColumns = 16;
 inline constexpr int kSm90BiasRowBytes = kSm90BiasColumns * 2;
@@ -51,7 +49,7 @@ inline constexpr int kSm90OnesBytes = 64 * kSm90BiasRowBytes;
 inline constexpr int kSm90MaxStages = 6;
 inline constexpr int kSm90MaxPointSlots = 12;
 inline constexpr int kSm90BarrierBytes = (kSm90MaxStages + kSm90MaxPointSlots) * 16;
-inline constexpr int kSm90ScalarBytes = 16 * 40 + 32;
+inline constexpr int kSm90ScalarBytes = 32;
 inline constexpr int kSm90SharedBytes = 227 * 1024;  // that a block of sm_90 can have
 
 // Centroids that a tile of at most `width` multiplies when `left` are still to come: the width of
@@ -74,11 +72,10 @@ struct sm90_layout {
 
   std::uint32_t bias_units;  // of 16 bytes, from a stage's start to its bias
   std::int32_t point_bytes;  // of a chunk of points
-  std::int32_t winner_bytes;
 
   FLASH_KMEANS_HOST_DEVICE constexpr int bytes() const {
-    return x_slots * point_bytes + c_stages * stage_bytes + winner_bytes + kSm90OnesBytes +
-           kSm90BarrierBytes + kSm90ScalarBytes;
+    return x_slots * point_bytes + c_stages * stage_bytes + kSm90OnesBytes + kSm90BarrierBytes +
+           kSm90ScalarBytes;
   }
 };
 
@@ -92,7 +89,6 @@ constexpr sm90_layout sm90_layout_for(std::int64_t d_bytes, std::int64_t k, int 
   std::int64_t const k_tiles = (k + kN - 1) / kN;
   l.width = static_cast<std::int32_t>(((k + k_tiles - 1) / k_tiles + 63) / 64 * 64);
   l.point_bytes = kSm90PointBytes<Pieces>;
-  l.winner_bytes = kSm90WinnerBytes<Pieces>;
   int const turn_chunks = l.chunks < kTurn ? l.chunks : kTurn;
   int const turns = (l.chunks + kTurn - 1) / kTurn;  // of a tile
   int const most = kSm90SharedBytes - l.bytes();     // for points and stages
