@@ -23,15 +23,16 @@ struct assign_bench {
 
     fk::matrix_view<P const> const x = s.points_view<P>(points.data());
     fk::matrix_view<centroid> const c = s.centroids_view(centroids.data());
-    std::size_t const workspace_bytes = fk::predict_workspace_bytes(x, c);
-    device_buffer<unsigned char> workspace(static_cast<std::int64_t>(workspace_bytes));
-    fk::execution const where{queue, workspace.data(), workspace_bytes, kernel};
+    fk::execution where{queue, nullptr, 0, kernel, s.multiply()};
+    where.workspace_bytes = fk::predict_workspace_bytes(x, c, where);
+    device_buffer<unsigned char> workspace(static_cast<std::int64_t>(where.workspace_bytes));
+    where.workspace = workspace.data();
     fk::predict_outputs<centroid> const out(labels.data());
     auto const assign = [&] { return fk::predict_async(x, c, out, where); };
 
     measurement m;
     m.kernel = assign();
-    check_labels(x, c, labels, queue);
+    check_labels(x, c, labels, s.multiply(), queue);
     checked.copy_from(labels, queue);
 
     stopwatch watch(queue, env.seconds, env.l2_bytes);

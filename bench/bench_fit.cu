@@ -139,9 +139,10 @@ struct fit_bench {
     options.tolerance = 0;
     options.init = fk::init_method::given;
     options.closing_assignment = false;
-    std::size_t const workspace_bytes = fk::fit_workspace_bytes(x, c, options);
-    device_buffer<unsigned char> workspace(static_cast<std::int64_t>(workspace_bytes));
-    fk::execution const where{queue, workspace.data(), workspace_bytes, kernel};
+    fk::execution where{queue, nullptr, 0, kernel, s.multiply()};
+    where.workspace_bytes = fk::fit_workspace_bytes(x, c, options, where);
+    device_buffer<unsigned char> workspace(static_cast<std::int64_t>(where.workspace_bytes));
+    where.workspace = workspace.data();
     fk::fit_outputs const out(labels.data(), {}, status.data());
 
     measurement m;
@@ -183,7 +184,7 @@ struct fit_bench {
     } else {
       previous.copy_from(first, queue);
     }
-    check_labels(x, s.centroids_view(previous.data()), checked_labels, queue);
+    check_labels(x, s.centroids_view(previous.data()), checked_labels, s.multiply(), queue);
     check_means(s, x, checked_labels, checked_centroids, previous, queue);
 
     auto const check_repeated = [&](char const* what) {

@@ -137,7 +137,7 @@ class event {
 struct shape {
   std::string name;
   std::int64_t b, h, n, k, d;
-  std::string type;    // half, bf16, float, double
+  std::string type;    // half, bf16, float, tf32 (float points), double
   std::string layout;  // bhsd, nhd
   std::string bench;   // assign, fit, both
 
@@ -145,6 +145,10 @@ struct shape {
   std::int64_t points() const { return problems() * n; }
   double assign_flops() const {
     return 2.0 * static_cast<double>(points()) * static_cast<double>(k) * static_cast<double>(d);
+  }
+
+  fk::precision multiply() const {
+    return type == "tf32" ? fk::precision::tf32 : fk::precision::native;
   }
 
   template <class P>
@@ -191,7 +195,7 @@ inline shape parse_shape(std::string const& line, std::string const& where) {
           positive(fields[3]),
           positive(fields[4]),
           positive(fields[5]),
-          one_of(fields[6], {"half", "bf16", "float", "double"}),
+          one_of(fields[6], {"half", "bf16", "float", "tf32", "double"}),
           one_of(fields[7], {"bhsd", "nhd"}),
           one_of(fields[8], {"assign", "fit", "both"})};
 }
@@ -343,6 +347,12 @@ inline constexpr double kOperationError = std::is_same_v<P, double>
                                               ? std::numeric_limits<double>::epsilon()
                                               : std::numeric_limits<float>::epsilon();
 
+// Largest relative error of a product whose operands have 10 bits of mantissa: the point is cut off
+// (2^-10), the centroid rounded (2^-11); also that of |c|^2/2, of the rounded centroid.
+inline double operand_error(fk::precision multiply) {
+  return multiply == fk::precision::tf32 ? 0x1p-10 + 0x1p-11 + 0x1p-21 : 0;
+}
+
 // Points whose labels are checked: evenly spread over all problems, at random inside each stretch,
 // and the very last one.
 __device__ inline std::int64_t sample_point(std::int64_t sample, std::int64_t samples,
@@ -361,11 +371,12 @@ __device__ inline std::int64_t sample_point(std::int64_t sample, std::int64_t sa
 // times e w), the accumulator and the sum (2 ceil(d/4) <= d/2 + 2 times); an FMA rounds once a
 // product, which is less. |c|^2/2 takes d + 2 ordinary roundings of at most e/2, the subtraction
 // one more. So a score is off by at most (2 d + 4) e w; the score here, in double, by no more than
-// that with e = 2^-52.
+// that with e = 2^-52. Operands that are rounded first add their error times w.
 template <class P, class C>
 __global__ void __launch_bounds__(kThreads)
     check_labels_kernel(device_view<P> x, device_view<C> c, std::int32_t const* labels,
-                        std::int64_t points, double operation_error, counter_t* wrong) {
+                        std::int64_t points, double operation_error, double operand_error,
+                        counter_t* wrong) {
   constexpr int kWarps = kThreads / 32;
   __shared__ double best_score[kWarps], best_weight[kWarps], own_score, own_weight;
   std::int64_t const point = sample_point(blockIdx.x, gridDim.x, points);
@@ -413,7 +424,8 @@ __global__ void __launch_bounds__(kThreads)
     }
   }
   double const operations = 2.0 * static_cast<double>(x.cols) + 4.0;
-  double const error = operations * (operation_error + 0x1p-52) * (own_weight + best_weight[0]);
+  double const error =
+      (operations * (operation_error + 0x1p-52) + operand_error) * (own_weight + best_weight[0]);
   if (!(own_score >= best_score[0] - error)) atomicAdd(wrong, counter_t{1});
 }
 
@@ -421,7 +433,8 @@ __global__ void __launch_bounds__(kThreads)
 // labels whose centroid is the nearest up to rounding.
 template <class P, class C>
 void check_labels(fk::matrix_view<P const> const& x, fk::matrix_view<C> const& c,
-                  device_buffer<std::int32_t> const& labels, cudaStream_t stream) {
+                  device_buffer<std::int32_t> const& labels, fk::precision multiply,
+                  cudaStream_t stream) {
   constexpr std::int64_t kSamples = 2048;
   std::int64_t const points = labels.size();
   auto const samples = static_cast<int>(std::min(kSamples, points));
@@ -432,7 +445,7 @@ void check_labels(fk::matrix_view<P const> const& x, fk::matrix_view<C> const& c
   check(cudaGetLastError(), "count_invalid_kernel");
   check_labels_kernel<<<samples, kThreads, 0, stream>>>(device_view<P>(x), device_view<C>(c),
                                                         labels.data(), points, kOperationError<P>,
-                                                        counts.data() + 1);
+                                                        operand_error(multiply), counts.data() + 1);
   check(cudaGetLastError(), "check_labels_kernel");
   std::vector<counter_t> const found = counts.to_host(stream);
   if (found[0] != 0) {
@@ -603,7 +616,7 @@ void run_row(benchmark::State& state, shape const& s, fk::assign_kernel kernel, 
       m = Bench::template run<__half>(s, kernel, env);
     } else if (s.type == "bf16") {
       m = Bench::template run<__nv_bfloat16>(s, kernel, env);
-    } else if (s.type == "float") {
+    } else if (s.type == "float" || s.type == "tf32") {
       m = Bench::template run<float>(s, kernel, env);
     } else {
       m = Bench::template run<double>(s, kernel, env);
@@ -624,9 +637,9 @@ void run_row(benchmark::State& state, shape const& s, fk::assign_kernel kernel, 
   double const assignments = Bench::assignments(m);
   double const tflops = s.assign_flops() * assignments / (m.time.median_ms * 1e9);
   double const point_bytes = static_cast<double>(s.points()) * static_cast<double>(s.d) *
-                             (s.type == "double"  ? 8
-                              : s.type == "float" ? 4
-                                                  : 2);
+                             (s.type == "double"                      ? 8
+                              : s.type == "float" || s.type == "tf32" ? 4
+                                                                      : 2);
   auto& counters = state.counters;
   counters["ms"] = m.time.median_ms;
   counters["ms_min"] = m.time.min_ms;
@@ -642,9 +655,10 @@ void run_row(benchmark::State& state, shape const& s, fk::assign_kernel kernel, 
 // ---- main() -------------------------------------------------------------------------------------
 
 inline constexpr char const* kHelp = R"( measures one verb over a list of shapes:
-          [--kernel=automatic|simt|sm80|all]  kernel of the assignments, default automatic
+          [--kernel=automatic|simt|sm80|sm90|all]
+                                              kernel of the assignments, default automatic
           [--shape=b,h,n,k,d,type,layout]     this shape instead of the list; types half, bf16,
-                                              float, double; layouts bhsd, nhd
+                                              float, tf32, double; layouts bhsd, nhd
           [--shapes=<file>]                   another list of shapes
           [--seconds=<x>]                     measured per row, default 0.5
 
@@ -652,7 +666,8 @@ inline constexpr char const* kHelp = R"( measures one verb over a list of shapes
 
 // Those that may be forced, and the automatic choice first.
 inline constexpr fk::assign_kernel kKernels[] = {fk::assign_kernel::automatic,
-                                                 fk::assign_kernel::simt, fk::assign_kernel::sm80};
+                                                 fk::assign_kernel::simt, fk::assign_kernel::sm80,
+                                                 fk::assign_kernel::sm90};
 
 struct bench_options {
   std::string kernel = "automatic";
@@ -696,7 +711,11 @@ inline bench_options parse_options(int& argc, char** argv) {
 }
 
 inline bool has_type(fk::assign_kernel kernel, std::string const& type) {
-  return kernel != fk::assign_kernel::sm80 || type == "half" || type == "bf16";
+  switch (kernel) {
+    case fk::assign_kernel::sm80: return type == "half" || type == "bf16";
+    case fk::assign_kernel::sm90: return type != "double";
+    default: return true;
+  }
 }
 
 // Bench: kVerb ("assign" or "fit"); measurement run<P>(shape, kernel, session); and

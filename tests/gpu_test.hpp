@@ -110,10 +110,30 @@ double unit_roundoff() {
   return std::is_same_v<T, float> ? std::ldexp(1.0, -24) : std::ldexp(1.0, -53);
 }
 
+// Whether float points are multiplied as tf32.
+template <class T>
+bool multiplies_tf32(fk::execution const& how) {
+  return std::is_same_v<T, float> && how.precision == fk::precision::tf32 &&
+         how.kernel != fk::assign_kernel::simt;
+}
+
+// Every element to 10 bits of mantissa, ties away from zero.
+inline matrix rounded_to_tf32(matrix const& x) {
+  matrix rounded = x;
+  for (double& value : rounded.values) {
+    if (!std::isfinite(value)) continue;
+    int exponent = 0;
+    double const mantissa = std::frexp(value, &exponent);  // in [1/2, 1): 11 bits and a sign
+    value = std::ldexp(std::round(std::ldexp(mantissa, 11)), exponent - 11);
+  }
+  return rounded;
+}
+
 // The centroids that an assignment of points of type T multiplies.
 template <class T>
-matrix assignment_centroids(matrix const& c) {
+matrix assignment_centroids(matrix const& c, fk::execution const& how = {}) {
   matrix const masters = rounded_to<centroid_of<T>>(c);
+  if (multiplies_tf32<T>(how)) return rounded_to_tf32(masters);
   return is_half_v<T> ? rounded_to<T>(masters) : masters;
 }
 
@@ -126,6 +146,8 @@ std::vector<fk::assign_kernel> kernels_for() {
   FLASH_KMEANS_CUDA_CHECK(
       cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
   if (is_half_v<T> && major >= 8) kernels.push_back(fk::assign_kernel::sm80);
+  // wgmma belongs to 9.0 alone.
+  if (!std::is_same_v<T, double> && major == 9) kernels.push_back(fk::assign_kernel::sm90);
   return kernels;
 }
 
@@ -424,9 +446,38 @@ std::string text(Parts const&... parts) {
 // last bits: an error of at most 2 u per summand (truncation instead of rounding), accumulator
 // included, that is at most 2 (d + d / 8 + 1) u S with padding to whole groups of 8 or 16, <= 2 (d
 // + 16 + d/8) u S. The norm adds one rounding and its own sum (in any order) (d + 1) u |c|^2/2.
-// Together below (4 d + 40) u S; u = 2^-24, for double 2^-53.
-inline double score_error(double unit, std::int64_t d, double norm_x, double norm_c) {
-  return (4.0 * static_cast<double>(d) + 40.0) * unit * (norm_x * norm_c + norm_c * norm_c / 2);
+// Together below (4 d + 40) u S; u = 2^-24, for double 2^-53. sm90 adds the norm as three summands of
+// a group of their own, 8 u S more, which the 40 covers since padding is zeros and errs nowhere.
+//
+// Float on sm90 is three bfloat16 pieces a value, 8 bits each: |x1| <= 2^-9 |x|, |x2| <= 2^-18 |x|.
+// Six products of pieces enter, in groups of 16 with the accumulator: 6 d + 6 (d + 15) / 16 + 4
+// summands, the norm's included, of 2 u each: below (12.75 d + 20) u S. The three left out, x1 c2, x2
+// c1 and x2 c2, are below 2^-25 |x c|, that is u S / 2; the norm rounds once. Together below (13 d +
+// 40) u S.
+//
+// tf32 cuts points to 10 bits of mantissa: each loses less than 2^-10 of itself, and the products
+// 2^-10 |x| |c| in all. Centroids are rounded before, see assignment_centroids. The sum is one of d
+// products in groups of 8, as above.
+struct score_rounding {
+  double sums;      // times |x| |c| + |c|^2/2
+  double products;  // times |x| |c|
+};
+
+template <class T>
+score_rounding rounding_of_scores(std::int64_t d, fk::execution const& how = {}) {
+  double const unit = unit_roundoff<centroid_of<T>>();
+  if (multiplies_tf32<T>(how)) {
+    return {(4.0 * static_cast<double>(d) + 40.0) * unit, std::ldexp(1.0, -10)};
+  }
+  bool const pieces = std::is_same_v<T, float> && how.kernel != fk::assign_kernel::simt;
+  return {((pieces ? 13.0 : 4.0) * static_cast<double>(d) + 40.0) * unit, 0};
+}
+
+template <class T>
+double score_error(std::int64_t d, double norm_x, double norm_c, fk::execution const& how) {
+  score_rounding const rounding = rounding_of_scores<T>(d, how);
+  return rounding.sums * (norm_x * norm_c + norm_c * norm_c / 2) +
+         rounding.products * norm_x * norm_c;
 }
 
 inline double norm(matrix const& x, std::int64_t i) {
@@ -440,17 +491,19 @@ inline double norm(matrix const& x, std::int64_t i) {
 // by at most (d + 4) 2^-53 of the distance.
 template <class T>
 double label_slack(std::int64_t d, double norm_x, double norm_got, double norm_best,
-                   double distances) {
-  double const unit = unit_roundoff<centroid_of<T>>();
-  return 2 * (score_error(unit, d, norm_x, norm_got) + score_error(unit, d, norm_x, norm_best)) +
+                   double distances, fk::execution const& how = {}) {
+  return 2 * (score_error<T>(d, norm_x, norm_got, how) +
+              score_error<T>(d, norm_x, norm_best, how)) +
          (static_cast<double>(d) + 4) * std::ldexp(1.0, -53) * distances;
 }
 
 // Every label names a centroid whose true distance is within rounding of the nearest one's. x must
-// hold values of type T and c the centroids that are multiplied (assignment_centroids).
+// hold values of type T and c the centroids that are multiplied (assignment_centroids); how: what the
+// labels were computed with.
 template <class T>
 ::testing::AssertionResult labels_are_nearest(matrix const& x, matrix const& c,
-                                              std::vector<std::int32_t> const& labels) {
+                                              std::vector<std::int32_t> const& labels,
+                                              fk::execution const& how = {}) {
   std::vector<std::int32_t> const nearest = reference_assign(x, c);
   std::vector<double> norms;
   for (std::int64_t j = 0; j < c.rows; ++j) norms.push_back(norm(c, j));
@@ -465,7 +518,7 @@ template <class T>
     double const best_distance = reference_distance(x, i, c, best);
     double const slack =
         label_slack<T>(x.cols, norm(x, i), norms[static_cast<std::size_t>(got)],
-                       norms[static_cast<std::size_t>(best)], got_distance + best_distance);
+                       norms[static_cast<std::size_t>(best)], got_distance + best_distance, how);
     if (!(got_distance - best_distance <= slack)) {
       return ::testing::AssertionFailure() << "point " << i << " got centroid " << got << " at "
                                            << got_distance << ", nearest is " << best << " at "

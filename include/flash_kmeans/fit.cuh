@@ -24,11 +24,9 @@ assign_kernel run_fit(matrix_view<T const> const& x, matrix_view<centroid_t<T>> 
                       Stop&& stop, Ended&& ended) {
   check_fit(x, c, out, options);
   assign_plan const plan = plan_assignment<T>(exec);
-  arena sizing;
-  lloyd<T>(x, c, out, options, plan, sizing);
-  workspace const block(exec, sizing.used());
-  arena memory(block.data());
-  lloyd<T> fit(x, c, out, options, plan, memory);
+  workspace block(exec);
+  auto fit =
+      block.lay_out([&](arena& memory) { return lloyd<T>(x, c, out, options, plan, memory); });
   fit.queue(exec.stream, [&](int iterations) { return stop(fit, iterations); });
   ended(fit);
   return plan.kernel;

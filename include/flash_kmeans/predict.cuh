@@ -37,11 +37,8 @@ void run_inertia(matrix_view<T const> const& x, matrix_view<centroid_t<T> const>
                  double* sums, execution const& exec, Ended&& ended) {
   check_views(x, c);
   assign_plan const plan = plan_assignment<T>(exec);
-  arena sizing;
-  inertia_memory<T>(x, c, plan, sizing);
-  workspace const block(exec, sizing.used());
-  arena memory(block.data());
-  inertia_memory<T> pieces(x, c, plan, memory);
+  workspace block(exec);
+  auto pieces = block.lay_out([&](arena& memory) { return inertia_memory<T>(x, c, plan, memory); });
   if (sums == nullptr) sums = pieces.sums;
   pieces.assign.queue_points(exec.stream);
   pieces.assign.queue_centroids(exec.stream);
@@ -96,9 +93,9 @@ assign_kernel predict_async(matrix_view<P> const& x, matrix_view<C> const& centr
   detail::check_pointer(outputs.labels, "labels");
   detail::check_optional(outputs.distances, "distances");
   detail::assign_plan const plan = detail::plan_assignment<T>(exec);
-  detail::workspace const block(exec, predict_workspace_bytes(x, centroids, exec));
-  detail::arena memory(block.data());
-  detail::assignment<T> assignment(x, centroids, plan, memory);
+  detail::workspace block(exec);
+  auto assignment = block.lay_out(
+      [&](detail::arena& memory) { return detail::assignment<T>(x, centroids, plan, memory); });
   assignment.queue_points(exec.stream);
   assignment.queue_centroids(exec.stream);
   assignment.queue_labels(outputs.labels, nullptr, exec.stream);

@@ -179,10 +179,11 @@ inline char const* to_string(assign_kernel kernel) {
   return "unknown";
 }
 
-// How float points are multiplied; other types have one way only.
+// How points of type float are multiplied with centroids; other types have one way only.
 enum class precision {
-  native,  // as accurate as fp32 arithmetic
-  tf32     // 10 bits of mantissa, one pass over the tensor cores: about three times as fast
+  native,  // no less accurate than a plain fp32 dot product
+  tf32     // operands with 10 bits of mantissa (points cut off, centroids rounded), where tensor
+           // cores can read them; native elsewhere. Labels are exact for neither operand.
 };
 
 // Where and how a call runs on the GPU.
@@ -195,6 +196,7 @@ struct execution {
   std::size_t workspace_bytes = 0;
   // Force a path, for tests and benchmarks. std::invalid_argument where it cannot run.
   assign_kernel kernel = assign_kernel::automatic;
+  // Of float points: tf32 trades exactness for speed.
   flash_kmeans::precision precision = flash_kmeans::precision::native;
 };
 

@@ -36,11 +36,8 @@ void run_update(matrix_view<T const> const& x, std::int32_t const* labels,
   check_pointer(labels, "labels");
   check_index(out.index);
   check_optional(out.shift, "shift");
-  arena sizing;
-  update_memory<T>(x, c, sizing);
-  workspace const block(exec, sizing.used());
-  arena memory(block.data());
-  update_memory<T> pieces(x, c, memory);
+  workspace block(exec);
+  auto pieces = block.lay_out([&](arena& memory) { return update_memory<T>(x, c, memory); });
   pieces.update.queue(labels, nullptr, out.index, exec.stream);
   double* const shift = out.shift != nullptr ? out.shift : pieces.shift;
   if (shift_wanted) {

@@ -71,8 +71,9 @@ struct fit_buffers {
     return fk::fit_async(points.const_view(), centroids.view(), outputs(), options, exec);
   }
 
-  std::size_t workspace_bytes(fk::fit_options const& options) const {
-    return fk::fit_workspace_bytes(points.const_view(), centroids.view(), options);
+  std::size_t workspace_bytes(fk::fit_options const& options,
+                              fk::execution const& exec = {}) const {
+    return fk::fit_workspace_bytes(points.const_view(), centroids.view(), options, exec);
   }
 
   // Waits for the device. The result is left empty: fit_async has none.
@@ -129,7 +130,7 @@ TYPED_TEST(async, small_fit_in_an_exact_workspace) {
           auto const plain =
               run_fit<T>(data.points, data.centroids, options, on_kernel(kernel), data.how);
           fit_buffers<T> const buffers(data.points, data.centroids, data.how);
-          exact_workspace const memory(buffers.workspace_bytes(options));
+          exact_workspace const memory(buffers.workspace_bytes(options, on_kernel(kernel)));
           fk::execution exec = memory.on(stream);
           exec.kernel = kernel;
           EXPECT_EQ(buffers.queue(options, exec), kernel);
@@ -473,9 +474,9 @@ TYPED_TEST(async, small_a_captured_fit_runs_again_on_other_input) {
     fk::fit_options options = given(20, 1e-4);
     options.init = method;
     fit_buffers<T> buffers(first.points, first.centroids, first.how);
-    exact_workspace const memory(buffers.workspace_bytes(options));
     for (fk::assign_kernel const kernel : kernels_for<T>()) {
       SCOPED_TRACE(fk::to_string(kernel));
+      exact_workspace const memory(buffers.workspace_bytes(options, on_kernel(kernel)));
       fk::execution exec = memory.on(stream);
       exec.kernel = kernel;
       // Kernels are loaded before the capture, in which loading may not be allowed.

@@ -452,6 +452,7 @@ TYPED_TEST(errors_on_gpu, small_forced_kernels) {
   std::vector<std::pair<fk::assign_kernel, std::string>> refused{
       {fk::assign_kernel::host, "host"}, {static_cast<fk::assign_kernel>(77), "unknown"}};
   if (!is_half_v<T>) refused.emplace_back(fk::assign_kernel::sm80, "sm80");
+  if (std::is_same_v<T, double>) refused.emplace_back(fk::assign_kernel::sm90, "sm90");
   for (auto const& kernel : refused) {
     expect_all_refuse<T>(
         kFit | kPredict | kInertia, [&](arguments<T>& a) { a.exec.kernel = kernel.first; },

@@ -286,7 +286,8 @@ void expect_consistent(std::vector<shape> const& shapes) {
       SCOPED_TRACE(fk::to_string(kernel));
       auto const run = run_fit<T>(x, start, given(12, 1e-4), on_kernel(kernel));
       matrix const c = run.centroids_of(0);
-      ASSERT_TRUE(labels_are_nearest<T>(x, assignment_centroids<T>(c), run.labels));
+      ASSERT_TRUE(
+          labels_are_nearest<T>(x, assignment_centroids<T>(c), run.labels, on_kernel(kernel)));
       ASSERT_TRUE(index_matches(run.index, 0, s.n, s.k, run.labels));
       double const inertia = reference_inertia(x, c, run.labels);
       // n positive terms, each within distance_error, added in double.
@@ -371,7 +372,7 @@ TYPED_TEST(fit, small_inertia_never_rises) {
       for (std::int64_t i = 0; i < s.n; ++i) {
         double const distance =
             reference_distance(x, i, c, run.labels[static_cast<std::size_t>(i)]);
-        slack += label_slack<T>(s.d, norm(x, i), largest, largest, 2 * distance) +
+        slack += label_slack<T>(s.d, norm(x, i), largest, largest, 2 * distance, on_kernel(kernel)) +
                  2 * (2 * std::sqrt(distance) * moved + moved * moved) +
                  2 * distance_error<T>(s.d) * distance;
       }

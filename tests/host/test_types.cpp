@@ -224,10 +224,11 @@ TEST(types, options_start_at_the_documented_defaults) {
 TEST(types, every_kernel_has_its_own_name) {
   std::set<std::string> names;
   for (auto const kernel : {fk::assign_kernel::automatic, fk::assign_kernel::host,
-                            fk::assign_kernel::simt, fk::assign_kernel::sm80}) {
+                            fk::assign_kernel::simt, fk::assign_kernel::sm80,
+                            fk::assign_kernel::sm90}) {
     names.insert(fk::to_string(kernel));
   }
-  EXPECT_EQ(names.size(), 4u);
+  EXPECT_EQ(names.size(), 5u);
   EXPECT_EQ(names.count("unknown"), 0u);
   EXPECT_STREQ(fk::to_string(fk::assign_kernel::host), "host");
 }

@@ -36,37 +36,49 @@ class arena {
   std::size_t used_ = 0;
 };
 
-// The block itself. The caller's is checked before anything is queued; our own is freed on the
-// stream.
+// The block itself, while a call needs it: the caller's, or our own, which is freed on the stream.
 class workspace {
  public:
-  workspace(execution const& exec, std::size_t bytes) : stream_(exec.stream) {
-    if (exec.workspace != nullptr) {
-      if (exec.workspace_bytes < bytes) {
-        throw_invalid("execution.workspace_bytes", exec.workspace_bytes,
-                      "must be at least " + std::to_string(bytes) + " for this call");
-      }
-      if (reinterpret_cast<std::uintptr_t>(exec.workspace) % kWorkspaceAlignment != 0) {
-        throw_invalid("execution.workspace", exec.workspace, "must be aligned to 256 bytes");
-      }
-      base_ = exec.workspace;
-    } else if (bytes > 0) {
-      check_cuda(cudaMallocAsync(&base_, bytes, stream_), "cudaMallocAsync of the workspace");
-      owned_ = true;
-    }
-  }
+  explicit workspace(execution const& exec) : exec_(exec) {}
   ~workspace() {
-    if (owned_) cudaFreeAsync(base_, stream_);
+    if (owned_ != nullptr) cudaFreeAsync(owned_, exec_.stream);
   }
   workspace(workspace const&) = delete;
   workspace& operator=(workspace const&) = delete;
 
-  void* data() const { return base_; }
+  // What make(arena&) builds over the block; it must not touch the memory. A caller's block is
+  // checked before anything is queued.
+  template <class Make>
+  auto lay_out(Make&& make) {
+    if (exec_.workspace != nullptr) {
+      arena memory(exec_.workspace);
+      auto pieces = make(memory);
+      check_size(memory.used());
+      return pieces;
+    }
+    arena sizing;
+    make(sizing);
+    if (sizing.used() > 0) {
+      check_cuda(cudaMallocAsync(&owned_, sizing.used(), exec_.stream),
+                 "cudaMallocAsync of the workspace");
+    }
+    arena memory(owned_);
+    return make(memory);
+  }
 
  private:
-  cudaStream_t stream_;
-  void* base_ = nullptr;
-  bool owned_ = false;
+  void check_size(std::size_t bytes) const {
+    if (exec_.workspace_bytes < bytes) {
+      throw_invalid("execution.workspace_bytes", exec_.workspace_bytes,
+                    "must be at least " + std::to_string(bytes) + " for this call");
+    }
+    if (reinterpret_cast<std::uintptr_t>(exec_.workspace) % kWorkspaceAlignment != 0) {
+      throw_invalid("execution.workspace", exec_.workspace, "must be aligned to 256 bytes");
+    }
+  }
+
+  execution exec_;
+  void* owned_ = nullptr;
 };
 
 }  // namespace FLASH_KMEANS_ABI

@@ -22,9 +22,6 @@
 #include "kernel_sm90.cuh"
 #include "norms.cuh"
 #include "tiles.hpp"
-#ifndef FK_CLUSTER
-#define FK_CLUSTER 0
-#endif
 
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
@@ -107,8 +104,7 @@ class assignment {
         if (sm90) {
           packs_ = kPieces > 1 || !rows_aligned(x_, 16);
           if (packs_) packed_ = memory.take<O>(shape_.b * kPieces * shape_.n * operand_ld_);
-          layout_ =
-              sm90_layout_for<kPieces>(shape_.d * std::int64_t{sizeof(O)}, shape_.k, FK_CLUSTER);
+          layout_ = sm90_layout_for<kPieces>(shape_.d * std::int64_t{sizeof(O)}, shape_.k);
           blocks_ = multiprocessors() / layout_.cluster * layout_.cluster;
           partials_sm90_ = memory.take<sm90_partial>(2 * blocks_ * kSm90Points<kPieces>);
           counters_ = memory.take<std::uint32_t>(counter_count_ = kSm90Groups<kPieces> * blocks_);
@@ -124,7 +120,8 @@ class assignment {
     partials_ = memory.take<double>(shape_.b * blocks_per_problem_);
   }
 
-  // Makes the points ready to be multiplied, once for all assignments.
+  // Makes the points ready to be multiplied, once for all assignments: the sm90 kernel wants rows
+  // that start on 16 bytes, and float in pieces.
   void queue_points(cudaStream_t stream) {
     if (plan_.kernel != assign_kernel::sm90) return;
     if constexpr (!std::is_same_v<T, double>) {
@@ -278,7 +275,6 @@ class assignment {
     sm90_.b = shape_.b;
     sm90_.n = shape_.n;
     sm90_.k = static_cast<std::int32_t>(shape_.k);
-    sm90_.d = static_cast<std::int32_t>(shape_.d);
     sm90_.k_tiles = static_cast<std::int32_t>(ceil_div<std::int64_t>(shape_.k, layout_.width));
     sm90_.layout = layout_;
     sm90_.tiles_per_problem =
@@ -291,9 +287,10 @@ class assignment {
       sm90_params p = sm90_;
       p.labels = labels;
       p.status = status;
-      std::int64_t const units = p.b * p.tiles_per_problem * p.k_tiles;
-      std::int64_t const clusters = blocks_ / layout_.cluster;
-      std::int64_t const blocks = (units < clusters ? units : clusters) * layout_.cluster;
+      sm90_shares const shares =
+          sm90_shares_for(p.b * p.tiles_per_problem, p.k_tiles, blocks_ / layout_.cluster);
+      p.whole_tiles = shares.whole_tiles;
+      std::int64_t const blocks = shares.count * layout_.cluster;
       form([&](auto operand, auto pieces) {
         using O = std::remove_pointer_t<decltype(operand)>;
         if constexpr (!std::is_void_v<O>) {

@@ -23,7 +23,7 @@ struct pack_params {
 
 inline constexpr int kPackThreads = 256;
 
-// `lanes` lanes a row. Points keep their bits where one piece of their own type is asked for.
+// `lanes` lanes a row. One piece is the point as it is.
 template <class T, class Operand, int Pieces>
 FLASH_KMEANS_KERNEL void __launch_bounds__(kPackThreads)
     pack_kernel(pack_params<T, Operand> const p) {
@@ -39,7 +39,8 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kPackThreads)
       if constexpr (Pieces == 1) {
         to[f] = value;
       } else {
-        split<Operand, Pieces>(value, to + f, p.n * p.ld);
+        // Infinity has no pieces; as a NaN it spoils its own point only.
+        split<Operand, Pieces>(value - value == 0 ? value : value - value, to + f, p.n * p.ld);
       }
     }
   }

@@ -15,8 +15,6 @@
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
 
-// How an assignment kernel wants its centroids: none of its own, or a copy in Operand of which
-// Pieces add up to the master (more than one: bfloat16 pieces of float).
 template <class T>
 struct norms_params {
   using acc = centroid_t<T>;
@@ -35,7 +33,8 @@ struct norms_params {
 
 inline constexpr int kNormsThreads = 256;
 
-// One warp a centroid, padding included. The sum runs in double, so the bias carries one rounding.
+// Operand: void where a kernel multiplies the masters themselves. One warp a centroid, padding
+// included. The sum runs in double, so the bias carries one rounding.
 template <class T, class Operand, int Pieces>
 FLASH_KMEANS_KERNEL void __launch_bounds__(kNormsThreads) norms_kernel(norms_params<T> const p) {
   using acc = typename norms_params<T>::acc;

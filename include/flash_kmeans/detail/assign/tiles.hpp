@@ -115,6 +115,25 @@ constexpr sm90_layout sm90_layout_for(std::int64_t d_bytes, std::int64_t k, int 
   return l;
 }
 
+// How the units (point tile, tile of centroids) of a call are divided among `most` clusters of
+// blocks.
+struct sm90_shares {
+  std::int64_t count;
+  bool whole_tiles;  // no point tile is shared
+};
+
+constexpr sm90_shares sm90_shares_for(std::int64_t point_tiles, std::int64_t k_tiles,
+                                      std::int64_t most) {
+  if (point_tiles < most) {  // every one is cut into as many equal parts
+    std::int64_t const parts = most / point_tiles < k_tiles ? most / point_tiles : k_tiles;
+    return {point_tiles * parts, parts == 1};
+  }
+  // Where a tile is shared, its blocks wait for each other about as long as three units take (H200).
+  constexpr std::int64_t kCostOfSharing = 3;
+  std::int64_t const idle = ceil_div(point_tiles, most) * most - point_tiles;  // tiles, if whole
+  return {most, idle * k_tiles < kCostOfSharing * most};
+}
+
 // The -|c|^2/2 of a problem are padded to a multiple of this with -inf, so that kernels read them in
 // whole tiles and padded centroids never win.
 inline constexpr int kBiasPadding = 128;

@@ -1,0 +1,79 @@
+// The search of the sm90 kernel: from the scores that a thread holds to the nearest centroid of its
+// two rows.
+#pragma once
+
+#include <cstdint>
+
+#include "../config.cuh"
+#include "../device_matrix.cuh"
+
+namespace flash_kmeans::detail {
+inline namespace FLASH_KMEANS_ABI {
+
+#if FLASH_KMEANS_HAS_WGMMA
+
+// What one thread knows of its two rows. Among equal scores the lowest index wins: later ones must
+// exceed `score`.
+struct sm90_best {
+  float score[2];         // the best that the four lanes of the row have shared
+  float own[2];           // this lane's last score that exceeded it
+  std::int32_t index[2];  // and that score's centroid
+
+  __device__ sm90_best()
+      : score{-kInfinity<float>, -kInfinity<float>}, own{-kInfinity<float>, -kInfinity<float>} {}
+
+  __device__ void share() {
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      score[h] = fmaxf(score[h], __shfl_xor_sync(0xffffffffu, score[h], 1));
+      score[h] = fmaxf(score[h], __shfl_xor_sync(0xffffffffu, score[h], 2));
+    }
+  }
+
+  // Index of the row's best, 0 where nothing exceeded -inf. After share().
+  __device__ std::int32_t nearest(int h) const {
+    constexpr std::int32_t kNone = 0x7fffffff;
+    std::int32_t lowest = own[h] == score[h] && own[h] > -kInfinity<float> ? index[h] : kNone;
+    lowest = min(lowest, __shfl_xor_sync(0xffffffffu, lowest, 1));
+    lowest = min(lowest, __shfl_xor_sync(0xffffffffu, lowest, 2));
+    return lowest == kNone ? 0 : lowest;
+  }
+};
+
+// The search through one tile: maxima of groups of 4 scores, and of those. Only where the tile's
+// exceeds the best so far is its index looked for. column: the thread's first one.
+template <int N>
+__device__ __forceinline__ void sm90_search(sm90_best& best, float const (&scores)[N / 2],
+                                            std::int32_t column) {
+  constexpr int kGroups = N / 16;
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    float most[kGroups], all;
+#pragma unroll
+    for (int g = 0; g < kGroups; ++g) {
+      float const* const v = scores + 8 * g + 2 * h;
+      most[g] = fmaxf(fmaxf(v[0], v[1]), fmaxf(v[4], v[5]));
+      all = g == 0 ? most[0] : fmaxf(all, most[g]);
+    }
+    if (all > best.score[h]) {
+      best.score[h] = best.own[h] = all;
+      float v[3];
+      std::int32_t first = 0;
+#pragma unroll
+      for (int g = kGroups - 1; g >= 0; --g) {  // the first of equals comes last
+        if (most[g] == all) {
+          first = 16 * g;
+          v[0] = scores[8 * g + 2 * h];
+          v[1] = scores[8 * g + 2 * h + 1];
+          v[2] = scores[8 * g + 2 * h + 4];
+        }
+      }
+      best.index[h] = column + first + (v[0] == all ? 0 : v[1] == all ? 1 : v[2] == all ? 8 : 9);
+    }
+  }
+}
+
+#endif
+
+}  // namespace FLASH_KMEANS_ABI
+}  // namespace flash_kmeans::detail

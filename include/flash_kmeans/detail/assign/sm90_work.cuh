@@ -1,0 +1,171 @@
+// What the roles of the sm90 kernel share: its parameters, the places of shared memory, and how the
+// work is divided among blocks.
+#pragma once
+
+#include <cuda.h>
+
+#include <cstdint>
+
+#include "../../types.hpp"
+#include "../config.cuh"
+#include "tiles.hpp"
+
+namespace flash_kmeans::detail {
+inline namespace FLASH_KMEANS_ABI {
+
+// The best of a point over the centroids that one block saw.
+struct sm90_partial {
+  float score;
+  std::int32_t index;
+};
+
+struct sm90_params {
+  CUtensorMap x;     // {d, n, inner, outer}, or {d, n, pieces, b}; boxes of 128 bytes of each point
+  CUtensorMap c;     // {d, k, pieces, b}; boxes of 128 bytes of width / cluster centroids
+  CUtensorMap bias;  // {16, k_padded, 1, b} of bfloat16; boxes of width rows: -|c|^2/2 as three
+                     // pieces that add up to it, then zeros; -inf from k on
+  std::int32_t x_inner;      // problems along the third dimension of x
+  std::int32_t* labels;      // [b][n]
+  fit_status const* status;  // [b] or null: problems that have converged keep their labels
+  sm90_partial* partials;    // [2 * clusters][blocks of a cluster][points of a tile]
+  std::uint32_t* counters;  // [clusters][blocks of a cluster][warpgroups that search], zero between
+                            // launches
+  std::int64_t b, n;
+  std::int32_t k;
+  std::int32_t k_tiles;            // of one problem
+  std::int64_t tiles_per_problem;  // of points, one for each block of a cluster
+  bool whole_tiles;                // shares hold whole point tiles only
+  sm90_layout layout;
+
+  __device__ bool skips(std::int64_t problem) const {
+    return status != nullptr && status[problem].converged != 0;
+  }
+};
+
+#if FLASH_KMEANS_HAS_WGMMA
+
+// A place in a ring of slots and the parity of the phase that fills it.
+struct sm90_ring {
+  int slot = 0;
+  std::uint32_t parity = 0;
+
+  __device__ void advance(int count, int slots) {
+    slot += count;
+    if (slot >= slots) {
+      slot -= slots;
+      parity ^= 1;
+    }
+  }
+};
+
+// Addresses of shared memory and the few numbers that all roles use.
+struct sm90_shared {
+  std::uint32_t points, stages, ones, barriers;
+
+  __device__ sm90_shared(std::uint32_t base, sm90_layout const& l)
+      : points(base),
+        stages(points + l.x_slots * l.point_bytes),
+        ones(stages + l.c_stages * l.stage_bytes),
+        barriers(ones + kSm90OnesBytes) {}
+
+  __device__ std::uint32_t stage_full(int slot) const { return barriers + slot * 16; }
+  __device__ std::uint32_t stage_empty(int slot) const { return barriers + slot * 16 + 8; }
+  __device__ std::uint32_t points_full(int slot) const {
+    return barriers + (kSm90MaxStages + slot) * 16;
+  }
+  __device__ std::uint32_t points_empty(int slot) const { return points_full(slot) + 8; }
+};
+
+// The same value in all lanes, told to the compiler: wgmma may not stand on paths that it takes for
+// divergent.
+__device__ inline std::uint32_t sm90_uniform(std::uint32_t value) {
+  return __shfl_sync(0xffffffffu, value, 0);
+}
+
+// A block's share of the work, one (problem, point tile, range of centroid tiles) at a time. Every
+// role walks it for itself.
+struct sm90_work {
+  std::int32_t problem, tile, from, left;  // left: units from centroid tile `from` on
+
+  __device__ bool any() const { return left > 0; }
+  __device__ std::int32_t to(sm90_params const& p) const {  // from where there is none
+    return left < p.k_tiles - from ? from + left : p.k_tiles;
+  }
+  __device__ void next(sm90_params const& p) {
+    left -= to(p) - from;
+    from = 0;
+    if (left == 0) return;
+    if (++tile == p.tiles_per_problem) {
+      tile = 0;
+      do ++problem;
+      while (p.skips(problem));
+    }
+  }
+};
+
+// What the threads of a block tell each other once, behind the barriers.
+struct sm90_scalars {
+  std::int64_t units;     // of all problems that still run
+  std::int32_t problem;   // in which this cluster begins
+  std::uint32_t last[3];  // whether a warpgroup is the last one of a shared tile
+};
+static_assert(sizeof(sm90_scalars) <= kSm90ScalarBytes);
+
+// Unit at which the share of a cluster begins.
+__device__ inline std::int64_t sm90_begin(sm90_params const& p, std::int64_t units,
+                                          std::int64_t cluster) {
+  std::int64_t const clusters = gridDim.x / p.layout.cluster;
+  if (p.whole_tiles) return units / p.k_tiles * cluster / clusters * p.k_tiles;
+  return units * cluster / clusters;
+}
+
+// Counts problems that still run and finds this cluster's first one. All threads of the block call.
+template <int Threads>
+__device__ sm90_work sm90_share(sm90_params const& p, sm90_scalars* scalars) {
+  std::int64_t running = p.b;
+  if (p.status != nullptr) {
+    running = 0;
+    for (std::int64_t i = 0; i < p.b; i += Threads) {
+      std::int64_t const at = i + threadIdx.x;
+      running += __syncthreads_count(at < p.b && !p.skips(at));
+    }
+  }
+  std::int64_t const per_problem = p.tiles_per_problem * p.k_tiles;
+  std::int64_t const units = running * per_problem;
+  std::int64_t const cluster = blockIdx.x / p.layout.cluster;
+  std::int64_t const begin = sm90_begin(p, units, cluster);
+  sm90_work work;
+  work.left = static_cast<std::int32_t>(sm90_begin(p, units, cluster + 1) - begin);
+  std::int64_t const ordinal = begin / per_problem;
+  std::int64_t const rest = begin - ordinal * per_problem;
+  work.tile = static_cast<std::int32_t>(rest / p.k_tiles);
+  work.from = static_cast<std::int32_t>(rest - std::int64_t{work.tile} * p.k_tiles);
+  if (threadIdx.x == 0) {
+    scalars->units = units;
+    scalars->problem = static_cast<std::int32_t>(ordinal);
+  }
+  if (running != p.b) {
+    // The running problem that `ordinal` others precede.
+    std::int64_t before = 0;
+    for (std::int64_t i = 0; i < p.b; i += Threads) {
+      std::int64_t const at = i + threadIdx.x;
+      int const here = __syncthreads_count(at < p.b && !p.skips(at));
+      if (threadIdx.x == 0 && before <= ordinal && ordinal < before + here) {
+        std::int64_t problem = i;
+        for (std::int64_t seen = before;; ++problem) {
+          if (!p.skips(problem) && seen++ == ordinal) break;
+        }
+        scalars->problem = static_cast<std::int32_t>(problem);
+      }
+      before += here;
+    }
+  }
+  __syncthreads();
+  work.problem = scalars->problem;
+  return work;
+}
+
+#endif
+
+}  // namespace FLASH_KMEANS_ABI
+}  // namespace flash_kmeans::detail

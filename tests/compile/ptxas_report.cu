@@ -1,0 +1,22 @@
+// Every kernel of the library, for what ptxas says of them.
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <cstdint>
+#include <flash_kmeans/flash_kmeans.cuh>
+
+namespace fk = flash_kmeans;
+
+template <class T>
+void call(fk::matrix_view<T const> x, fk::matrix_view<fk::centroid_t<T>> c, std::int32_t* labels) {
+  fk::fit(x, c, labels);
+  fk::predict(x, c, labels);
+  fk::inertia(x, c);
+  fk::update_centroids(x, labels, c);
+}
+
+template void call<__half>(fk::matrix_view<__half const>, fk::matrix_view<float>, std::int32_t*);
+template void call<__nv_bfloat16>(fk::matrix_view<__nv_bfloat16 const>, fk::matrix_view<float>,
+                                  std::int32_t*);
+template void call<float>(fk::matrix_view<float const>, fk::matrix_view<float>, std::int32_t*);
+template void call<double>(fk::matrix_view<double const>, fk::matrix_view<double>, std::int32_t*);
