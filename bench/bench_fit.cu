@@ -78,38 +78,6 @@ void check_means(shape const& s, fk::matrix_view<P const> const& x,
   }
 }
 
-// A captured piece of work.
-class graph {
- public:
-  template <class Work>
-  graph(cudaStream_t queue, Work work) {
-    check(cudaStreamBeginCapture(queue, cudaStreamCaptureModeThreadLocal),
-          "cudaStreamBeginCapture");
-    try {
-      work();
-    } catch (...) {
-      cudaStreamEndCapture(queue, &graph_);
-      if (graph_ != nullptr) cudaGraphDestroy(graph_);
-      throw;
-    }
-    check(cudaStreamEndCapture(queue, &graph_), "cudaStreamEndCapture");
-    cudaError_t const status = cudaGraphInstantiate(&executable_, graph_, 0);
-    cudaGraphDestroy(graph_);
-    check(status, "cudaGraphInstantiate");
-  }
-  ~graph() { cudaGraphExecDestroy(executable_); }
-  graph(graph const&) = delete;
-  graph& operator=(graph const&) = delete;
-
-  void launch(cudaStream_t queue) const {
-    check(cudaGraphLaunch(executable_, queue), "cudaGraphLaunch");
-  }
-
- private:
-  cudaGraph_t graph_ = nullptr;
-  cudaGraphExec_t executable_ = nullptr;
-};
-
 struct fit_bench {
   static constexpr char const* kVerb = "fit";
   static constexpr int kIterations = 10;

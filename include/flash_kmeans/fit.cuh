@@ -40,12 +40,15 @@ inline namespace FLASH_KMEANS_ABI {
 // Bytes of execution::workspace that fit and fit_async need for these shapes and options on the
 // current device.
 //
-// x, centroids  [in]  shapes, strides and batch as for fit; the data pointers are not read and may
-//                     be null
+// x, centroids  [in]  shapes, strides and batch as for fit; the data is not read, and pointers may
+//                     be null, which counts as aligned
 // options       [in]  as for fit
 //
+// exec          [in]  kernel and precision count; the workspace is for these
+//
 // Roughly 16 b n for the sort, 4 b k d (6 for half and bfloat16, 8 for double) for sums and
-// operands, and up to 12 MiB a problem for partial sums.
+// operands, and up to 12 MiB a problem for partial sums. The sm90 kernel adds 32 b k, and where it
+// packs points (see predict_workspace_bytes) their copy.
 // Synchronises nothing. Throws std::invalid_argument for a bad shape or option, cuda_error without
 // a device.
 template <class P, class C>
@@ -67,8 +70,9 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
 //
 // x          [in]      device, [b][n][d], any strides of matrix_view; __half, __nv_bfloat16, float
 //                      or double, aligned to its element; d >= 1, 1 <= k <= n <= 2^31-1. Rows that
-//                      start on multiples of 16 bytes are read fastest. A point with a NaN gets
-//                      label 0 and makes that centroid NaN.
+//                      start on multiples of 16 bytes are read fastest; others, and float points
+//                      on Hopper, are packed once per fit (see predict_workspace_bytes). A point
+//                      with a NaN gets label 0 and makes that centroid NaN.
 // centroids  [in,out]  device, [b][k][d], float (double for double points), any strides that keep
 //                      problems apart. Read under init_method::given, written always. These are
 //                      the masters: sums and means are never rounded to half. For half and
@@ -78,7 +82,7 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
 //                      [b]; a plain label pointer converts. What the fit found out (iterations,
 //                      converged, shift, inertia) stays on the device in the status.
 // options    [in]      see fit_options
-// exec       [in]      stream, workspace (fit_workspace_bytes), forced kernel
+// exec       [in]      stream, workspace (fit_workspace_bytes), forced kernel, precision of float
 //
 // An empty cluster keeps its centroid. Ties go to the lowest index. A problem of a batch that has
 // converged stays as it is while others go on, and every problem ends with the bits that it would

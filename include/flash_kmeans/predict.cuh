@@ -53,8 +53,16 @@ void run_inertia(matrix_view<T const> const& x, matrix_view<centroid_t<T> const>
 inline namespace FLASH_KMEANS_ABI {
 
 // Bytes of execution::workspace that predict and predict_async need for these shapes on the current
-// device. The data pointers are not read and may be null. Roughly 4 b k bytes (8 for double), 2 b k
-// d more for half and bfloat16 points, and 16 KiB a problem.
+// device. The data is not read, and pointers may be null, which counts as aligned. exec: kernel and
+// precision count.
+//
+// Roughly 4 b k bytes (8 for double), 2 b k d more for half and bfloat16 points, and 16 KiB a
+// problem. On Hopper 32 b k, 2 b k d (6 for native, 4 for tf32 float) and 0.5 MiB, and a copy of
+// points that the sm90 kernel cannot read where they lie:
+//   native float                                     6 b n d bytes, three bfloat16 pieces
+//   rows that do not start on multiples of 16 bytes  b n d elements, d rounded up to 16 bytes
+// The copy costs one read of the points and one write of it, once per call (fit: per fit). Forcing
+// the kernel simt or sm80 avoids it.
 template <class P, class C>
 std::size_t predict_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids,
                                     execution const& exec = {}) {
@@ -75,7 +83,7 @@ std::size_t predict_workspace_bytes(matrix_view<P> const& x, matrix_view<C> cons
 // outputs    [out]  device: labels [b][n] int32, and optionally distances [b][n]: the squared
 //                   distance to that centroid, from differences in the centroids' own type; a plain
 //                   label pointer converts
-// exec       [in]   stream, workspace (predict_workspace_bytes), forced kernel
+// exec       [in]   stream, workspace (predict_workspace_bytes), forced kernel, precision of float
 //
 // Ties go to the lowest index; a NaN never wins, and a point with a NaN gets label 0.
 // Cost: 2 b n k d FLOPs and one read of the points, one more for distances.
@@ -115,8 +123,7 @@ assign_kernel predict(matrix_view<P> const& x, matrix_view<C> const& centroids,
 }
 
 // Bytes of execution::workspace that inertia and inertia_async need for these shapes on the current
-// device. The data pointers are not read and may be null. As predict_workspace_bytes, and 4 b n
-// bytes more.
+// device: as predict_workspace_bytes, and 4 b n bytes more.
 template <class P, class C>
 std::size_t inertia_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids,
                                     execution const& exec = {}) {
@@ -134,7 +141,7 @@ std::size_t inertia_workspace_bytes(matrix_view<P> const& x, matrix_view<C> cons
 //
 // x, centroids  [in]   as for predict_async
 // sums          [out]  device, [b] double, in squared units of the features
-// exec          [in]   stream, workspace (inertia_workspace_bytes), forced kernel
+// exec          [in]   stream, workspace (inertia_workspace_bytes), forced kernel, precision of float
 //
 // Cost: one assignment and one more read of the points. Distances come from differences; sums run
 // in double and in a fixed order, so the result is deterministic.

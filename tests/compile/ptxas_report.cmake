@@ -45,7 +45,7 @@ foreach(line IN LISTS report)
   elseif(line MATCHES "Function properties for ([^ ]+)")
     set(function "${CMAKE_MATCH_1}")
   endif()
-  if(line MATCHES "C75(1[0-9]|20)")
+  if(line MATCHES "[^A-Za-z0-9_]C75(1[0-9]|20)[^0-9]")
     offence("${line}")
   elseif(NOT function MATCHES "cub"
          AND line MATCHES "(^|[ ,])[1-9][0-9]* bytes (stack frame|spill stores|spill loads|lmem)")

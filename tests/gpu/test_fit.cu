@@ -372,9 +372,10 @@ TYPED_TEST(fit, small_inertia_never_rises) {
       for (std::int64_t i = 0; i < s.n; ++i) {
         double const distance =
             reference_distance(x, i, c, run.labels[static_cast<std::size_t>(i)]);
-        slack += label_slack<T>(s.d, norm(x, i), largest, largest, 2 * distance, on_kernel(kernel)) +
-                 2 * (2 * std::sqrt(distance) * moved + moved * moved) +
-                 2 * distance_error<T>(s.d) * distance;
+        slack +=
+            label_slack<T>(s.d, norm(x, i), largest, largest, 2 * distance, on_kernel(kernel)) +
+            2 * (2 * std::sqrt(distance) * moved + moved * moved) +
+            2 * distance_error<T>(s.d) * distance;
       }
       double const inertia = run.result.inertia;
       ASSERT_LE(inertia, last + slack) << iterations << " iterations";

@@ -223,9 +223,9 @@ TEST(types, options_start_at_the_documented_defaults) {
 
 TEST(types, every_kernel_has_its_own_name) {
   std::set<std::string> names;
-  for (auto const kernel : {fk::assign_kernel::automatic, fk::assign_kernel::host,
-                            fk::assign_kernel::simt, fk::assign_kernel::sm80,
-                            fk::assign_kernel::sm90}) {
+  for (auto const kernel :
+       {fk::assign_kernel::automatic, fk::assign_kernel::host, fk::assign_kernel::simt,
+        fk::assign_kernel::sm80, fk::assign_kernel::sm90}) {
     names.insert(fk::to_string(kernel));
   }
   EXPECT_EQ(names.size(), 5u);
