@@ -446,14 +446,14 @@ std::string text(Parts const&... parts) {
 // last bits: an error of at most 2 u per summand (truncation instead of rounding), accumulator
 // included, that is at most 2 (d + d / 8 + 1) u S with padding to whole groups of 8 or 16, <= 2 (d
 // + 16 + d/8) u S. The norm adds one rounding and its own sum (in any order) (d + 1) u |c|^2/2.
-// Together below (4 d + 40) u S; u = 2^-24, for double 2^-53. sm90 adds the norm as three summands of
-// a group of their own, 8 u S more, which the 40 covers since padding is zeros and errs nowhere.
+// Together below (4 d + 40) u S; u = 2^-24, for double 2^-53. sm90 adds the norm as three summands
+// of a group of their own, 8 u S more, which the 40 covers since padding is zeros and errs nowhere.
 //
 // Float on sm90 is three bfloat16 pieces a value, 8 bits each: |x1| <= 2^-9 |x|, |x2| <= 2^-18 |x|.
 // Six products of pieces enter, in groups of 16 with the accumulator: 6 d + 6 (d + 15) / 16 + 4
-// summands, the norm's included, of 2 u each: below (12.75 d + 20) u S. The three left out, x1 c2, x2
-// c1 and x2 c2, are below 2^-25 |x c|, that is u S / 2; the norm rounds once. Together below (13 d +
-// 40) u S.
+// summands, the norm's included, of 2 u each: below (12.75 d + 20) u S. Sums of 64 features are
+// added in fp32, d / 64 roundings. The three products left out, x1 c2, x2 c1 and x2 c2, are below
+// 2^-25 |x c|, that is u S / 2; the norm rounds once. Together below (13 d + 40) u S.
 //
 // tf32 cuts points to 10 bits of mantissa: each loses less than 2^-10 of itself, and the products
 // 2^-10 |x| |c| in all. Centroids are rounded before, see assignment_centroids. The sum is one of d
@@ -498,8 +498,8 @@ double label_slack(std::int64_t d, double norm_x, double norm_got, double norm_b
 }
 
 // Every label names a centroid whose true distance is within rounding of the nearest one's. x must
-// hold values of type T and c the centroids that are multiplied (assignment_centroids); how: what the
-// labels were computed with.
+// hold values of type T and c the centroids that are multiplied (assignment_centroids). how: what
+// the labels were computed with.
 template <class T>
 ::testing::AssertionResult labels_are_nearest(matrix const& x, matrix const& c,
                                               std::vector<std::int32_t> const& labels,

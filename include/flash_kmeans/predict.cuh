@@ -141,7 +141,7 @@ std::size_t inertia_workspace_bytes(matrix_view<P> const& x, matrix_view<C> cons
 //
 // x, centroids  [in]   as for predict_async
 // sums          [out]  device, [b] double, in squared units of the features
-// exec          [in]   stream, workspace (inertia_workspace_bytes), forced kernel, precision of float
+// exec          [in]   stream, workspace (inertia_workspace_bytes), forced kernel, precision
 //
 // Cost: one assignment and one more read of the points. Distances come from differences; sums run
 // in double and in a fixed order, so the result is deterministic.

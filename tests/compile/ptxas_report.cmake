@@ -2,9 +2,9 @@
 # cmake -DNVCC=<nvcc> -DARCH=<80|90a> -DSOURCE=<.cu> -DINCLUDE=<include> -DWORK=<folder>
 #       [-DCCBIN=<host compiler>] -P ptxas_report.cmake
 #
-# No kernel may keep variables in local memory or have its wgmma serialised (C7510 to C7520), and the
-# sm90 kernels must hold wgmma. Kernels of CUB are not ours. Prints every offence, then fails if there
-# was one.
+# No kernel may keep variables in local memory or have its wgmma serialised (C7510 to C7520), and
+# the sm90 kernels must hold wgmma. Kernels of CUB are not ours. Prints every offence, then fails if
+# there was one.
 cmake_minimum_required(VERSION 3.25)
 
 cmake_path(GET SOURCE STEM stem)

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <flash_kmeans/detail/assign/tiles.hpp>
+#include <string>
 
 namespace {
 
@@ -11,6 +12,18 @@ using flash_kmeans::detail::kBiasPadding;
 using flash_kmeans::detail::kSimtTile;
 using flash_kmeans::detail::kSimtTileDouble;
 using flash_kmeans::detail::kSm80Tile;
+using flash_kmeans::detail::kSm90BarrierBytes;
+using flash_kmeans::detail::kSm90BiasRowBytes;
+using flash_kmeans::detail::kSm90Centroids;
+using flash_kmeans::detail::kSm90MaxPointSlots;
+using flash_kmeans::detail::kSm90MaxStages;
+using flash_kmeans::detail::kSm90OnesBytes;
+using flash_kmeans::detail::kSm90Points;
+using flash_kmeans::detail::kSm90ScalarBytes;
+using flash_kmeans::detail::kSm90TurnChunks;
+using flash_kmeans::detail::sm90_layout;
+using flash_kmeans::detail::sm90_layout_for;
+using flash_kmeans::detail::sm90_width;
 using flash_kmeans::detail::tile;
 using flash_kmeans::detail::tiles_per_problem;
 
@@ -48,6 +61,161 @@ TEST(tiles, of_sm80_are_what_its_warps_hold) {
   EXPECT_EQ(kSm80Tile.k, 128);
   EXPECT_EQ(kSm80Tile.d * 2, 128);
   EXPECT_GE(kSm80Tile.stages, 2);
+}
+
+// sm90: what is wrong with a layout for rows of d_bytes and k centroids; empty when nothing is. All
+// sizes are worked out anew from what a slot and a stage hold.
+template <int Pieces>
+std::string flaw(sm90_layout const& l, std::int64_t d_bytes, std::int64_t k) {
+  std::int64_t const width = l.width, chunks = l.chunks;
+  std::int64_t const k_tiles = width > 0 ? (k + width - 1) / width : 0;
+  if (width <= 0 || width % 64 != 0 || width > kSm90Centroids<Pieces>) return "width";
+  if (width * k_tiles < k) return "tiles leave centroids out";
+  // A box of a tensor map has at most 256 rows, and swizzled rows come in groups of 8.
+  if (l.cluster < 1 || width % (8 * l.cluster) != 0) return "cluster";
+
+  if (chunks * 128 < d_bytes || (chunks - 1) * 128 >= d_bytes) return "chunks";
+  std::int64_t const steps = (chunks - 1) * 4 + l.last_steps;
+  if (l.last_steps < 1 || l.last_steps > 4 || steps * 32 < d_bytes || (steps - 1) * 32 >= d_bytes) {
+    return "steps of the last chunk";
+  }
+
+  if (l.point_bytes != kSm90Points<Pieces> * 128) return "bytes of a slot";
+  std::int64_t const turn_chunks =
+      chunks < kSm90TurnChunks<Pieces> ? chunks : kSm90TurnChunks<Pieces>;
+  std::int64_t const turns = (chunks + kSm90TurnChunks<Pieces> - 1) / kSm90TurnChunks<Pieces>;
+  std::int64_t const bias_at =
+      turn_chunks * Pieces * (width * 128 + (l.keep_points ? 0 : l.point_bytes));
+  std::int64_t const bias_bytes = width * kSm90BiasRowBytes;
+  if (l.stage_bytes < bias_at + bias_bytes) return "bytes of a stage";
+  if (l.stage_bytes % 1024 != 0) return "stages off their alignment";
+  // 32-byte swizzling repeats every 256 bytes.
+  if (l.bias_units * std::int64_t{16} < bias_at || l.bias_units % 16 != 0 ||
+      l.bias_units * std::int64_t{16} + bias_bytes > l.stage_bytes) {
+    return "place of the bias";
+  }
+
+  if (l.c_stages < 2 || l.c_stages > kSm90MaxStages) return "number of stages";
+  if (l.x_slots < 0 || l.x_slots > kSm90MaxPointSlots) return "number of slots";
+  if (l.keep_points ? l.x_slots < chunks * Pieces : l.x_slots != 0) return "slots of a tile";
+  if (l.keep_centroids && !l.keep_points) return "centroids stay, and points pass";
+  if (l.keep_centroids && k_tiles * turns > l.c_stages) return "centroids do not fit";
+  std::int64_t const bytes = l.x_slots * std::int64_t{l.point_bytes} +
+                             l.c_stages * std::int64_t{l.stage_bytes} + kSm90OnesBytes +
+                             kSm90BarrierBytes + kSm90ScalarBytes;
+  if (l.bytes() != bytes) return "bytes() is another sum";
+  if (bytes > 227 * 1024) return "too large for shared memory";
+  return "";
+}
+
+constexpr std::int64_t kSm90Widths[] = {1, 64, 65, 192, 193, 1000, 100000};
+
+template <int Pieces>
+void expect_sound_layouts(std::int64_t element_bytes) {
+  for (std::int64_t d = 1; d <= 5000; ++d) {
+    for (std::int64_t const k : kSm90Widths) {
+      sm90_layout const l = sm90_layout_for<Pieces>(d * element_bytes, k);
+      ASSERT_EQ(flaw<Pieces>(l, d * element_bytes, k), "") << "d = " << d << ", k = " << k;
+    }
+  }
+}
+
+TEST(tiles, of_sm90_fit_for_half) { expect_sound_layouts<1>(2); }
+
+TEST(tiles, of_sm90_fit_for_tf32) { expect_sound_layouts<1>(4); }
+
+TEST(tiles, of_sm90_fit_for_float_in_pieces) { expect_sound_layouts<3>(2); }
+
+// Both ways to keep, and to let pass, are among them.
+TEST(tiles, of_sm90_keep_what_fits) {
+  EXPECT_TRUE(sm90_layout_for<1>(128 * 2, 100).keep_centroids);
+  EXPECT_TRUE(sm90_layout_for<1>(128 * 2, 100000).keep_points);
+  EXPECT_FALSE(sm90_layout_for<1>(128 * 2, 100000).keep_centroids);
+  EXPECT_FALSE(sm90_layout_for<1>(4096 * 2, 100).keep_points);
+  EXPECT_TRUE(sm90_layout_for<3>(64 * 2, 100).keep_points);
+  EXPECT_FALSE(sm90_layout_for<3>(1536 * 2, 100).keep_points);
+}
+
+// flaw() notices each thing that it looks for.
+TEST(tiles, of_sm90_a_bad_layout_is_noticed) {
+  std::int64_t const d_bytes = 128 * 2, k = 1000;
+  sm90_layout const good = sm90_layout_for<1>(d_bytes, k);
+  ASSERT_EQ(flaw<1>(good, d_bytes, k), "");
+  auto const with = [&](auto change) {
+    sm90_layout bad = good;
+    change(bad);
+    return flaw<1>(bad, d_bytes, k);
+  };
+  EXPECT_EQ(with([](sm90_layout& l) { l.width = 0; }), "width");
+  EXPECT_EQ(with([](sm90_layout& l) { l.width += 8; }), "width");
+  EXPECT_EQ(with([](sm90_layout& l) { l.width = 256; }), "width");
+  EXPECT_EQ(with([](sm90_layout& l) { l.cluster = 0; }), "cluster");
+  EXPECT_EQ(with([](sm90_layout& l) { l.cluster = 5; }), "cluster");
+  EXPECT_EQ(with([](sm90_layout& l) { --l.chunks; }), "chunks");
+  EXPECT_EQ(with([](sm90_layout& l) { ++l.chunks; }), "chunks");
+  EXPECT_EQ(with([](sm90_layout& l) { --l.last_steps; }), "steps of the last chunk");
+  EXPECT_EQ(with([](sm90_layout& l) { l.point_bytes -= 1024; }), "bytes of a slot");
+  EXPECT_EQ(with([](sm90_layout& l) { l.stage_bytes -= 1024; }), "bytes of a stage");
+  EXPECT_EQ(with([](sm90_layout& l) { l.stage_bytes += 512; }), "stages off their alignment");
+  EXPECT_EQ(with([](sm90_layout& l) { l.bias_units -= 16; }), "place of the bias");
+  EXPECT_EQ(with([](sm90_layout& l) { l.bias_units += 16; }), "place of the bias");
+  EXPECT_EQ(with([](sm90_layout& l) { l.c_stages = 1; }), "number of stages");
+  EXPECT_EQ(with([](sm90_layout& l) { l.c_stages = kSm90MaxStages + 1; }), "number of stages");
+  EXPECT_EQ(with([](sm90_layout& l) { l.x_slots = kSm90MaxPointSlots + 1; }), "number of slots");
+  EXPECT_EQ(with([](sm90_layout& l) { l.x_slots = 1; }), "slots of a tile");
+  EXPECT_EQ(with([](sm90_layout& l) { l.keep_centroids = true; }), "centroids do not fit");
+  EXPECT_EQ(with([](sm90_layout& l) { l.c_stages = kSm90MaxStages; }),
+            "too large for shared memory");
+
+  // Points that pass need room in the stages.
+  sm90_layout const passing = sm90_layout_for<1>(4096 * 2, k);
+  ASSERT_EQ(flaw<1>(passing, 4096 * 2, k), "");
+  sm90_layout bad = passing;
+  bad.stage_bytes -= bad.point_bytes;
+  EXPECT_EQ(flaw<1>(bad, 4096 * 2, k), "bytes of a stage");
+  bad = passing;
+  bad.keep_centroids = true;
+  EXPECT_EQ(flaw<1>(bad, 4096 * 2, k), "centroids stay, and points pass");
+  bad = passing;
+  bad.x_slots = 1;
+  EXPECT_EQ(flaw<1>(bad, 4096 * 2, k), "slots of a tile");
+}
+
+// The last tile of a problem is as wide as its centroids need.
+TEST(tiles, of_sm90_narrow_to_what_is_left) {
+  for (std::int32_t left = 1; left <= 400; ++left) {
+    std::int32_t const width = sm90_width(left, 192);
+    EXPECT_EQ(width % 64, 0) << left;
+    EXPECT_GE(width, left < 192 ? left : 192) << left;
+    EXPECT_LE(width, 192) << left;
+    EXPECT_LT(width - left, 64) << left;
+  }
+}
+
+// Shares of sm90: cluster c of `count` begins at unit floor(units c / count), counted in whole point
+// tiles where none is shared.
+TEST(tiles, of_sm90_are_shared_evenly) {
+  for (std::int64_t const most : {1, 66, 132}) {
+    for (std::int64_t tiles = 1; tiles <= 1000; ++tiles) {
+      for (std::int64_t const k_tiles : {1, 2, 6, 22, 342}) {
+        sm90_shares const shares = sm90_shares_for(tiles, k_tiles, most);
+        ASSERT_GE(shares.count, 1);
+        ASSERT_LE(shares.count, most);
+        ASSERT_LE(shares.count, tiles * k_tiles);
+        std::int64_t const even = (tiles * k_tiles + most - 1) / most;
+        std::int64_t const most_units = shares.whole_tiles
+                                            ? (tiles + shares.count - 1) / shares.count * k_tiles
+                                            : (tiles * k_tiles + shares.count - 1) / shares.count;
+        // Whole tiles cost less than sharing them; parts of few tiles are never cut again.
+        if (tiles >= most) {
+          ASSERT_LT(most_units, even + (shares.whole_tiles ? 4 : 1) + k_tiles * shares.whole_tiles);
+        } else {
+          ASSERT_EQ(shares.count % tiles, 0);
+          ASSERT_TRUE(shares.count + tiles > most || shares.count == tiles * k_tiles);
+        }
+      }
+    }
+  }
 }
 
 }  // namespace

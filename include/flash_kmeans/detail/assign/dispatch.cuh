@@ -87,8 +87,8 @@ class assignment {
   assignment(matrix_view<T const> const& x, matrix_view<acc const> const& c,
              assign_plan const& plan, arena& memory)
       : x_(x), c_(c), shape_{x.batch_count(), x.rows, c.rows, x.cols}, plan_(plan) {
-    bias_stride_ = round_up<std::int64_t>(shape_.k, kBiasPadding);
     bool const sm90 = plan_.kernel == assign_kernel::sm90;
+    bias_stride_ = round_up<std::int64_t>(shape_.k, sm90 ? kSm90BiasPadding : kBiasPadding);
     if (sm90) {
       bias_pieces_ = memory.take<__nv_bfloat16>(shape_.b * bias_stride_ * kSm90BiasColumns);
     } else {

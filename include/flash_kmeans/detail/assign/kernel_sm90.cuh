@@ -88,8 +88,8 @@ struct sm90_consumer {
     std::uint32_t x[kCount], c[kCount], ones, bias;
   };
 
-  // Issues a turn's products: Steps of 32 bytes a row, from one chunk or two. First: they do not add
-  // to what acc holds. Bias: the tile's bias is added. wgmma's accumulators may not pass through a
+  // Issues a turn's products: Steps of 32 bytes a row, from one chunk or two. First: they do not
+  // add to what acc holds. Bias: the tile's bias is added. wgmma's accumulators may not pass through a
   // branch or a loop between products (ptxas then serialises them), so every number of steps has
   // its own straight line of code.
   template <int N, int Steps, bool First, bool Bias>

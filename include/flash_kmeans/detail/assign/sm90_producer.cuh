@@ -22,7 +22,7 @@ __device__ void sm90_load_points(sm90_params const& p, sm90_shared const& shared
   sm90_layout const& l = p.layout;
   sm90_ring ring;
   for (; work.any(); work.next(p)) {
-    std::int32_t const row = (work.tile * l.cluster + rank) * kSm90Points<Pieces>;
+    std::int32_t const row = sm90_row<Pieces>(p, work, rank);
     std::int32_t const outer = work.problem / p.x_inner;
     std::int32_t const inner = work.problem - outer * p.x_inner;
     for (int chunk = 0; chunk < l.chunks; ++chunk) {
@@ -57,7 +57,7 @@ __device__ void sm90_load_stages(sm90_params const& p, sm90_shared const& shared
   for (; work.any(); work.next(p)) {
     if (l.keep_centroids && work.problem == loaded) continue;
     loaded = work.problem;
-    std::int32_t const row = (work.tile * l.cluster + rank) * kSm90Points<Pieces>;
+    std::int32_t const row = sm90_row<Pieces>(p, work, rank);
     std::int32_t const outer = work.problem / p.x_inner;
     std::int32_t const inner = work.problem - outer * p.x_inner;
     std::int32_t const to = l.keep_centroids ? p.k_tiles : work.to(p);

@@ -128,15 +128,16 @@ constexpr sm90_shares sm90_shares_for(std::int64_t point_tiles, std::int64_t k_t
     std::int64_t const parts = most / point_tiles < k_tiles ? most / point_tiles : k_tiles;
     return {point_tiles * parts, parts == 1};
   }
-  // Where a tile is shared, its blocks wait for each other about as long as three units take (H200).
+  // Where a tile is shared, its blocks wait for each other about as long as three units take.
   constexpr std::int64_t kCostOfSharing = 3;
   std::int64_t const idle = ceil_div(point_tiles, most) * most - point_tiles;  // tiles, if whole
   return {most, idle * k_tiles < kCostOfSharing * most};
 }
 
-// The -|c|^2/2 of a problem are padded to a multiple of this with -inf, so that kernels read them in
-// whole tiles and padded centroids never win.
+// The -|c|^2/2 of a problem are padded to a multiple of this with -inf, so that kernels read them
+// in whole tiles (sm90: in multiples of its narrowest) and padded centroids never win.
 inline constexpr int kBiasPadding = 128;
+inline constexpr int kSm90BiasPadding = 64;
 static_assert(kBiasPadding % kSimtTile.k == 0 && kBiasPadding % kSimtTileDouble.k == 0 &&
               kBiasPadding % kSm80Tile.k == 0);
 
