@@ -23,6 +23,8 @@ using flash_kmeans::detail::kSm90ScalarBytes;
 using flash_kmeans::detail::kSm90TurnChunks;
 using flash_kmeans::detail::sm90_layout;
 using flash_kmeans::detail::sm90_layout_for;
+using flash_kmeans::detail::sm90_shares;
+using flash_kmeans::detail::sm90_shares_for;
 using flash_kmeans::detail::sm90_width;
 using flash_kmeans::detail::tile;
 using flash_kmeans::detail::tiles_per_problem;
@@ -202,13 +204,12 @@ TEST(tiles, of_sm90_are_shared_evenly) {
         ASSERT_GE(shares.count, 1);
         ASSERT_LE(shares.count, most);
         ASSERT_LE(shares.count, tiles * k_tiles);
-        std::int64_t const even = (tiles * k_tiles + most - 1) / most;
-        std::int64_t const most_units = shares.whole_tiles
-                                            ? (tiles + shares.count - 1) / shares.count * k_tiles
-                                            : (tiles * k_tiles + shares.count - 1) / shares.count;
-        // Whole tiles cost less than sharing them; parts of few tiles are never cut again.
+        std::int64_t const largest = shares.whole_tiles
+                                         ? (tiles + shares.count - 1) / shares.count * k_tiles
+                                         : (tiles * k_tiles + shares.count - 1) / shares.count;
+        std::int64_t const idle = largest * shares.count - tiles * k_tiles;
         if (tiles >= most) {
-          ASSERT_LT(most_units, even + (shares.whole_tiles ? 4 : 1) + k_tiles * shares.whole_tiles);
+          ASSERT_LT(idle, (shares.whole_tiles ? 3 : 1) * shares.count);
         } else {
           ASSERT_EQ(shares.count % tiles, 0);
           ASSERT_TRUE(shares.count + tiles > most || shares.count == tiles * k_tiles);

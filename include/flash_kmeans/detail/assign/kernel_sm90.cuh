@@ -321,7 +321,7 @@ struct sm90_consumer {
                         std::int64_t units, std::int64_t unit, bool begins, std::int32_t rank,
                         std::uint32_t* last) const {
     sm90_layout const& l = p.layout;
-    std::int64_t const clusters = gridDim.x / l.cluster;
+    std::int64_t const clusters = sm90_clusters(p, units);
     // A cluster shares at most its first tile, which others began, and its last one.
     sm90_partial* const partials = p.partials + rank * kSm90Points<Pieces> + group * 64;
     std::int64_t const stride = l.cluster * kSm90Points<Pieces>;

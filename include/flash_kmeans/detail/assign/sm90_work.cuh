@@ -119,10 +119,18 @@ struct sm90_scalars {
 };
 static_assert(sizeof(sm90_scalars) <= kSm90ScalarBytes);
 
+// Clusters that have a share: no more than there are units, so that none is empty among those that
+// merge a tile.
+__device__ inline std::int64_t sm90_clusters(sm90_params const& p, std::int64_t units) {
+  std::int64_t const clusters = gridDim.x / p.layout.cluster;
+  return units < clusters ? units : clusters;
+}
+
 // Unit at which the share of a cluster begins.
 __device__ inline std::int64_t sm90_begin(sm90_params const& p, std::int64_t units,
                                           std::int64_t cluster) {
-  std::int64_t const clusters = gridDim.x / p.layout.cluster;
+  std::int64_t const clusters = sm90_clusters(p, units);
+  if (cluster >= clusters) return units;
   if (p.whole_tiles) return units / p.k_tiles * cluster / clusters * p.k_tiles;
   return units * cluster / clusters;
 }
