@@ -43,8 +43,7 @@ inline namespace FLASH_KMEANS_ABI {
 // x, centroids  [in]  shapes, strides and batch as for fit; the data is not read, and pointers may
 //                     be null, which counts as aligned
 // options       [in]  as for fit
-//
-// exec          [in]  kernel and precision count; the workspace is for these
+// exec          [in]  kernel and precision count
 //
 // Roughly 16 b n for the sort, 4 b k d (6 for half and bfloat16, 8 for double) for sums and
 // operands, and up to 12 MiB a problem for partial sums. The sm90 kernel adds 32 b k, and where it

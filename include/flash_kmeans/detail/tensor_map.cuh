@@ -36,8 +36,8 @@ inline PFN_cuTensorMapEncodeTiled_v12000 tensor_map_encoder() {
 
 // A tensor of rank 4: extents from the innermost (contiguous) dimension outwards, and the strides
 // of the outer three in elements. Boxes of box_rows rows of box_bytes, 32 or 128, arrive swizzled
-// by as much.
-// Data and strides must be multiples of 16 bytes; the stride of a dimension of extent 1 is ignored.
+// by as much. Data and strides must be multiples of 16 bytes; the stride of a dimension of extent 1
+// is ignored.
 template <class T>
 CUtensorMap make_tensor_map(T const* data, std::array<std::int64_t, 4> const& extents,
                             std::array<std::int64_t, 3> const& strides, int box_rows,

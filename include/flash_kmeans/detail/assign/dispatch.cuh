@@ -78,6 +78,15 @@ assign_plan plan_assignment(execution const& exec) {
                    "flash_kmeans: the program holds no kernel that this device can run");
 }
 
+// What a kernel multiplies: copies in Operand, of which Pieces add up to a value; void where it
+// takes points and masters as they are.
+template <class Operand, int Pieces = 1>
+struct assign_form {
+  using operand = Operand;
+  static constexpr int pieces = Pieces;
+  static constexpr bool copied = !std::is_void_v<Operand>;
+};
+
 // Everything that an assignment needs besides points, masters and labels, and the launches over it.
 template <class T>
 class assignment {
@@ -94,20 +103,21 @@ class assignment {
     } else {
       bias_ = memory.take<acc>(shape_.b * bias_stride_);
     }
-    form([&](auto operand, auto pieces) {
-      using Operand = decltype(operand);
-      constexpr int kPieces = decltype(pieces)::value;
-      if constexpr (!std::is_void_v<std::remove_pointer_t<Operand>>) {
-        using O = std::remove_pointer_t<Operand>;
-        operand_ld_ = round_up<std::int64_t>(shape_.d, 16 / sizeof(O));
-        operand_ = memory.take<O>(shape_.b * kPieces * shape_.k * operand_ld_);
+    with_form([&](auto form) {
+      using Form = decltype(form);
+      if constexpr (Form::copied) {
+        using Operand = typename Form::operand;
+        constexpr int kPieces = Form::pieces;
+        operand_ld_ = round_up<std::int64_t>(shape_.d, 16 / sizeof(Operand));
+        operand_ = memory.take<Operand>(shape_.b * kPieces * shape_.k * operand_ld_);
         if (sm90) {
           packs_ = kPieces > 1 || !rows_aligned(x_, 16);
-          if (packs_) packed_ = memory.take<O>(shape_.b * kPieces * shape_.n * operand_ld_);
-          layout_ = sm90_layout_for<kPieces>(shape_.d * std::int64_t{sizeof(O)}, shape_.k);
+          if (packs_) packed_ = memory.take<Operand>(shape_.b * kPieces * shape_.n * operand_ld_);
+          layout_ = sm90_layout_for<kPieces>(shape_.d * std::int64_t{sizeof(Operand)}, shape_.k);
           blocks_ = multiprocessors() / layout_.cluster * layout_.cluster;
           partials_sm90_ = memory.take<sm90_partial>(2 * blocks_ * kSm90Points<kPieces>);
-          counters_ = memory.take<std::uint32_t>(counter_count_ = kSm90Groups<kPieces> * blocks_);
+          counter_count_ = kSm90Groups<kPieces> * blocks_;
+          counters_ = memory.take<std::uint32_t>(counter_count_);
         }
       }
     });
@@ -124,13 +134,10 @@ class assignment {
   // that start on 16 bytes, and float in pieces.
   void queue_points(cudaStream_t stream) {
     if (plan_.kernel != assign_kernel::sm90) return;
-    if constexpr (!std::is_same_v<T, double>) {
-      form([&](auto operand, auto pieces) {
-        using O = std::remove_pointer_t<decltype(operand)>;
-        constexpr int kPieces = decltype(pieces)::value;
-        if constexpr (!std::is_void_v<O>) prepare_sm90<O, kPieces>(stream);
-      });
-    }
+    with_form([&](auto form) {
+      using Form = decltype(form);
+      if constexpr (Form::copied) prepare_sm90<typename Form::operand, Form::pieces>(stream);
+    });
   }
 
   // Makes the masters' current values ready to be multiplied.
@@ -147,10 +154,11 @@ class assignment {
     p.d = static_cast<std::int32_t>(shape_.d);
     p.counters = counters_;
     p.counter_count = static_cast<std::int32_t>(counter_count_);
-    form([&](auto operand, auto pieces) {
-      launch(norms_kernel<T, std::remove_pointer_t<decltype(operand)>, decltype(pieces)::value>,
-             "norms_kernel", grid_for(ceil_div<std::int64_t>(p.rows, kNormsThreads / 32)),
-             kNormsThreads, stream, p);
+    with_form([&](auto form) {
+      using Form = decltype(form);
+      launch(norms_kernel<T, typename Form::operand, Form::pieces>, "norms_kernel",
+             grid_for(ceil_div<std::int64_t>(p.rows, kNormsThreads / 32)), kNormsThreads, stream,
+             p);
     });
   }
 
@@ -217,23 +225,21 @@ class assignment {
   }
 
  private:
-  // Calls use(Operand*, pieces) with what the kernel multiplies; void* where it takes points and
-  // masters as they are.
+  // Calls use(assign_form) with what the kernel multiplies.
   template <class Use>
-  void form(Use&& use) const {
-    using one = std::integral_constant<int, 1>;
+  void with_form(Use&& use) const {
     if constexpr (is_half_v<T>) {
-      use(static_cast<T*>(nullptr), one{});
+      use(assign_form<T>{});
     } else if constexpr (std::is_same_v<T, float>) {
       if (plan_.kernel != assign_kernel::sm90) {
-        use(static_cast<void*>(nullptr), one{});
+        use(assign_form<void>{});
       } else if (plan_.multiply == precision::tf32) {
-        use(static_cast<float*>(nullptr), one{});
+        use(assign_form<float>{});
       } else {
-        use(static_cast<__nv_bfloat16*>(nullptr), std::integral_constant<int, 3>{});
+        use(assign_form<sm90_operand_t<T>, kSm90Pieces<T>>{});
       }
     } else {
-      use(static_cast<void*>(nullptr), one{});
+      use(assign_form<void>{});
     }
   }
 
@@ -283,23 +289,20 @@ class assignment {
 
   void queue_labels_sm90(std::int32_t* labels, fit_status const* status,
                          cudaStream_t stream) const {
-    if constexpr (!std::is_same_v<T, double>) {
-      sm90_params p = sm90_;
-      p.labels = labels;
-      p.status = status;
-      sm90_shares const shares =
-          sm90_shares_for(p.b * p.tiles_per_problem, p.k_tiles, blocks_ / layout_.cluster);
-      p.whole_tiles = shares.whole_tiles;
-      std::int64_t const blocks = shares.count * layout_.cluster;
-      form([&](auto operand, auto pieces) {
-        using O = std::remove_pointer_t<decltype(operand)>;
-        if constexpr (!std::is_void_v<O>) {
-          launch(sm90_kernel<O, decltype(pieces)::value>, "sm90_kernel", blocks,
-                 kSm90Threads<decltype(pieces)::value>, stream, p, layout_.bytes(),
-                 layout_.cluster);
-        }
-      });
-    }
+    sm90_params p = sm90_;
+    p.labels = labels;
+    p.status = status;
+    sm90_shares const shares =
+        sm90_shares_for(p.b * p.tiles_per_problem, p.k_tiles, blocks_ / layout_.cluster);
+    p.whole_tiles = shares.whole_tiles;
+    with_form([&](auto form) {
+      using Form = decltype(form);
+      if constexpr (Form::copied) {
+        launch(sm90_kernel<typename Form::operand, Form::pieces>, "sm90_kernel",
+               shares.count * layout_.cluster, kSm90Threads<Form::pieces>, stream, p,
+               layout_.bytes(), layout_.cluster);
+      }
+    });
   }
 
   matrix_view<T const> x_;

@@ -33,7 +33,7 @@
 #include "../ptx/mbarrier.cuh"
 #include "../ptx/tma.cuh"
 #include "../ptx/wgmma.cuh"
-#include "argmin.cuh"
+#include "sm90_labels.cuh"
 #include "sm90_producer.cuh"
 #include "sm90_search.cuh"
 #include "sm90_work.cuh"
@@ -59,13 +59,11 @@ struct sm90_consumer {
         group(sm90_uniform(static_cast<int>(threadIdx.x) / 128 - 1)),
         thread(static_cast<int>(threadIdx.x) % 128) {}
 
-  // Named barriers: 1 + group hands the tensor cores over, 4 + group is the warpgroup's own.
+  // Named barrier 1 + group hands the tensor cores over; those of sm90_labels are others.
   __device__ void take_turn() const { ptx::named_barrier_sync(1 + group, 256); }
   __device__ void pass_turn() const {
     ptx::named_barrier_arrive(group + 1 == kSm90Groups<Pieces> ? 1 : 2 + group, 256);
   }
-
-  __device__ void sync() const { ptx::named_barrier_sync(4 + group, 128); }
 
   __device__ __forceinline__ void release_stages(sm90_ring ring, int count) const {
     sm90_layout const& l = p.layout;
@@ -89,9 +87,9 @@ struct sm90_consumer {
   };
 
   // Issues a turn's products: Steps of 32 bytes a row, from one chunk or two. First: they do not
-  // add to what acc holds. Bias: the tile's bias is added. wgmma's accumulators may not pass through a
-  // branch or a loop between products (ptxas then serialises them), so every number of steps has
-  // its own straight line of code.
+  // add to what acc holds. Bias: the tile's bias is added. wgmma's accumulators may not pass
+  // through a branch or a loop between products (ptxas then serialises them), so every number of
+  // steps has its own straight line of code.
   template <int N, int Steps, bool First, bool Bias>
   __device__ __forceinline__ void issue(float (&acc)[N / 2], operands const& at) const {
     ptx::wgmma_fence();
@@ -302,58 +300,6 @@ struct sm90_consumer {
     }
   }
 
-  __device__ int row(int h) const { return thread / 32 * 16 + h * 8 + thread % 32 / 4; }
-
-  // Labels of `rows` points, the first one's at `labels`, from the bests that lanes found.
-  __device__ __forceinline__ void write_labels(sm90_best const& best, std::int32_t* labels,
-                                               std::int64_t rows) const {
-#pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      std::int32_t const nearest = best.nearest(h);
-      if (thread % 4 == 0 && row(h) < rows) labels[row(h)] = nearest;
-    }
-  }
-
-  // The same where several clusters share the centroids: leaves this one's bests in memory, and if
-  // it is the last one of the tile, merges them all. unit: the tile's first one. begins: from the
-  // first centroid on.
-  __device__ void merge(sm90_best const& best, std::int32_t* labels, std::int64_t rows,
-                        std::int64_t units, std::int64_t unit, bool begins, std::int32_t rank,
-                        std::uint32_t* last) const {
-    sm90_layout const& l = p.layout;
-    std::int64_t const clusters = sm90_clusters(p, units);
-    // A cluster shares at most its first tile, which others began, and its last one.
-    sm90_partial* const partials = p.partials + rank * kSm90Points<Pieces> + group * 64;
-    std::int64_t const stride = l.cluster * kSm90Points<Pieces>;
-    std::int64_t const slot = 2 * (blockIdx.x / l.cluster) + (begins ? 1 : 0);
-#pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      std::int32_t const nearest = best.nearest(h);
-      if (thread % 4 == 0) partials[slot * stride + row(h)] = {best.score[h], nearest};
-    }
-    // Unit u belongs to the last cluster whose share begins at or before it.
-    auto const from = static_cast<std::int32_t>(((unit + 1) * clusters - 1) / units);
-    auto const to = static_cast<std::int32_t>(((unit + p.k_tiles) * clusters - 1) / units);
-    __threadfence();
-    sync();
-    if (thread == 0) {
-      std::uint32_t const others = to - from;
-      last[group] = atomicInc(p.counters + (from * l.cluster + rank) * kSm90Groups<Pieces> + group,
-                              others) == others;
-    }
-    sync();
-    if (last[group] != 0 && thread < 64 && thread < rows) {
-      __threadfence();
-      best_score<float> all;
-      for (std::int32_t i = from; i <= to; ++i) {
-        sm90_partial const* const partial =
-            partials + (2 * i + (i == from ? 1 : 0)) * stride + thread;
-        all.merge(__ldcg(&partial->score), __ldcg(&partial->index));
-      }
-      labels[thread] = all.index;
-    }
-  }
-
   __device__ __forceinline__ void run(sm90_work work, std::int32_t rank, sm90_scalars* scalars) {
     sm90_layout const& l = p.layout;
     int const turns = p.k_tiles * ceil_div(l.chunks, kSm90TurnChunks<Pieces>);  // of a point tile
@@ -362,6 +308,7 @@ struct sm90_consumer {
     int const whole_tiles = last_width == l.width ? p.k_tiles : p.k_tiles - 1;
     if (group + 1 == kSm90Groups<Pieces>) pass_turn();
     sm90_ring kept = stage;  // where centroids that stay begin
+    sm90_labels<Pieces> const writer{p, group, thread};
     if (l.keep_centroids) stage.advance(turns / p.k_tiles * work.from, l.c_stages);
     while (sm90_uniform(work.any())) {
       std::int32_t const begin = sm90_uniform(work.from), to = sm90_uniform(work.to(p));
@@ -377,12 +324,12 @@ struct sm90_consumer {
           (std::int64_t{work.tile} * l.cluster + rank) * kSm90Points<Pieces> + group * 64;
       std::int32_t* const labels = p.labels + work.problem * p.n + first;
       if (begin == 0 && to == p.k_tiles) {
-        write_labels(best, labels, p.n - first);
+        writer.write(best, labels, p.n - first);
       } else {
         std::int64_t const units = scalars->units;
-        merge(best, labels, p.n - first, units,
-              sm90_begin(p, units, blockIdx.x / l.cluster + 1) - work.left - begin, begin == 0,
-              rank, scalars->last);
+        writer.merge(best, labels, p.n - first, units,
+                     sm90_begin(p, units, blockIdx.x / l.cluster + 1) - work.left - begin,
+                     begin == 0, rank, scalars->last);
       }
       std::int32_t const problem = work.problem;
       work.next(p);

@@ -22,8 +22,8 @@ struct norms_params {
   void* operand;               // [b][pieces][k][operand_ld] of Operand, zero from d on
   std::int64_t operand_ld;
   acc* bias;  // [b][bias_stride], -|c|^2/2, -inf from k on, or null
-  __nv_bfloat16*
-      bias_pieces;  // [b][bias_stride][16], the same in pieces (kernel_sm90.cuh), or null
+  // [b][bias_stride][16], the same in pieces as the sm90 kernel takes it, or null.
+  __nv_bfloat16* bias_pieces;
   std::int64_t bias_stride;
   std::int64_t rows;  // b * bias_stride
   std::int32_t k, d;

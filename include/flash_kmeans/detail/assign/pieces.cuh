@@ -29,14 +29,16 @@ __device__ inline float round_to_tf32(float value) {
 // float's 24 bits exactly (8 + 8 + 8), unless the last ones fall below the smallest bfloat16,
 // 2^-133.
 //
-// Error of a dot product of float in three pieces, u = 2^-24 the unit roundoff of fp32: a piece is
-// at most 2^-9 of the one before, so the pairs that are left out, (2,3) (3,2) (3,3), add up to less
-// than 2^-26 |x c| = u/4 |x c| a product. The other six products are exact in fp32. Tensor cores
-// truncate when they add 16 of them to the accumulator, by at most 2 u of its size. An accumulator
-// takes 64 features, small pairs first: until the last 4 additions it stands below 2^-7 sum |x c|,
-// so a turn errs by at most (4 + 20 / 128) 2 u < 9 u of its sum |x c|; ceil(d / 64) - 1 rounded
-// additions join the turns. Together below (9 + d / 64) u sum |x c|, where a plain fp32 dot product
-// is allowed d u sum |x c|.
+// Error of a dot product of float in three pieces, u = 2^-24 the unit roundoff of fp32, S = sum
+// |x c|. A piece is at most 2^-9 of the one before, so the pairs that are left out, (2,3) (3,2)
+// (3,3), add up to less than 2^-25 |x c| a product, and together to less than u S / 2. The other
+// six products are exact in fp32. Tensor cores truncate: each of the 16 products and the
+// accumulator that one instruction adds loses at most 2 u of the largest. An accumulator takes 64
+// features, the small pairs first, so the bound of a turn does not grow with d: 4 instructions at
+// full size lose at most 4 x 17 x 2 u of the turn's part of S, and the 20 before them, at 2^-7 of
+// it, less than 6 u. ceil(d / 64) - 1 rounded additions join the turns. Together below (143 + d /
+// 64) u S, and for d < 64, where padding loses nothing, below (2.3 d + 8) u S. For a plain fp32 dot
+// product d u S is the bound; what both really lose is compared against fp64 in the tests.
 template <class Operand, int Pieces, class Acc>
 __device__ Acc split(Acc value, Operand* to, std::int64_t stride) {
   if constexpr (Pieces == 1) {

@@ -103,8 +103,8 @@ struct sm90_work {
   }
 };
 
-// First row of a block's point tile, as TMA counts; beyond 2^31 it wraps to a negative one, which is
-// outside the tensor as well.
+// First row of a block's point tile, as TMA counts; beyond 2^31 it wraps to a negative one, which
+// is outside the tensor as well.
 template <int Pieces>
 __device__ std::int32_t sm90_row(sm90_params const& p, sm90_work const& work, std::int32_t rank) {
   return static_cast<std::int32_t>(static_cast<std::uint32_t>(work.tile * p.layout.cluster + rank) *

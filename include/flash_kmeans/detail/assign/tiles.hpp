@@ -80,7 +80,7 @@ struct sm90_layout {
 };
 
 template <int Pieces>
-constexpr sm90_layout sm90_layout_for(std::int64_t d_bytes, std::int64_t k, int cluster = 0) {
+constexpr sm90_layout sm90_layout_for(std::int64_t d_bytes, std::int64_t k) {
   constexpr int kN = kSm90Centroids<Pieces>, kTurn = kSm90TurnChunks<Pieces>;
   sm90_layout l{};
   l.chunks = static_cast<std::int32_t>((d_bytes + 127) / 128);
@@ -95,7 +95,7 @@ constexpr sm90_layout sm90_layout_for(std::int64_t d_bytes, std::int64_t k, int 
   l.stage_bytes = turn_chunks * Pieces * l.width * 128 + l.width * kSm90BiasRowBytes;
   std::int64_t slots = std::int64_t{l.chunks} * Pieces;
   l.keep_points = most - slots * l.point_bytes >= 2 * l.stage_bytes;
-  l.cluster = cluster != 0 ? cluster : l.keep_points ? 1 : 2;
+  l.cluster = l.keep_points ? 1 : 2;
   if (l.keep_points) {
     // Room for the next tile's points, so far as two turns for each warpgroup remain.
     int const least = turns == 1 && turn_chunks == 1 ? 4 : 2;
@@ -111,7 +111,7 @@ constexpr sm90_layout sm90_layout_for(std::int64_t d_bytes, std::int64_t k, int 
   l.c_stages = (most - l.x_slots * l.point_bytes) / l.stage_bytes;
   l.bias_units = static_cast<std::uint32_t>(l.stage_bytes - l.width * kSm90BiasRowBytes) / 16;
   if (l.c_stages > kSm90MaxStages) l.c_stages = kSm90MaxStages;
-  l.keep_centroids = l.keep_points && l.cluster == 1 && k_tiles * turns <= l.c_stages;
+  l.keep_centroids = l.keep_points && k_tiles * turns <= l.c_stages;
   return l;
 }
 

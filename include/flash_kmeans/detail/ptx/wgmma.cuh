@@ -1,5 +1,5 @@
-// Matrix multiply-accumulate of a warpgroup (sm_90a), d[64][N] = a[64][32 bytes] . b[N][32 bytes]^T,
-// with both operands in shared memory and fp32 accumulators in registers.
+// Matrix multiply-accumulate of a warpgroup (sm_90a): d[64][N] = a[64][32 bytes] . b[N][32
+// bytes]^T, with both operands in shared memory and fp32 accumulators in registers.
 #pragma once
 
 #include <cuda_bf16.h>
