@@ -449,11 +449,10 @@ std::string text(Parts const&... parts) {
 // Together below (4 d + 40) u S; u = 2^-24, for double 2^-53. sm90 adds the norm as three summands
 // of a group of their own, 8 u S more, which the 40 covers since padding is zeros and errs nowhere.
 //
-// Float on sm90 is three bfloat16 pieces a value, 8 bits each: |x1| <= 2^-9 |x|, |x2| <= 2^-18 |x|.
-// Six products of pieces enter, in groups of 16 with the accumulator: 6 d + 6 (d + 15) / 16 + 4
-// summands, the norm's included, of 2 u each: below (12.75 d + 20) u S. Sums of 64 features are
-// added in fp32, d / 64 roundings. The three products left out, x1 c2, x2 c1 and x2 c2, are below
-// 2^-25 |x c|, that is u S / 2; the norm rounds once. Together below (13 d + 40) u S.
+// Float on sm90 is three bfloat16 pieces a value and stays below the same bound: at most d products
+// are of full size, each as above, 64 of them to an accumulator; the small ones, at 2^-7, come
+// first and add less than 6 u S; d / 64 roundings join the accumulators; and the three products
+// left out are below u S / 2.
 //
 // tf32 cuts points to 10 bits of mantissa: each loses less than 2^-10 of itself, and the products
 // 2^-10 |x| |c| in all. Centroids are rounded before, see assignment_centroids. The sum is one of d
@@ -466,11 +465,8 @@ struct score_rounding {
 template <class T>
 score_rounding rounding_of_scores(std::int64_t d, fk::execution const& how = {}) {
   double const unit = unit_roundoff<centroid_of<T>>();
-  if (multiplies_tf32<T>(how)) {
-    return {(4.0 * static_cast<double>(d) + 40.0) * unit, std::ldexp(1.0, -10)};
-  }
-  bool const pieces = std::is_same_v<T, float> && how.kernel != fk::assign_kernel::simt;
-  return {((pieces ? 13.0 : 4.0) * static_cast<double>(d) + 40.0) * unit, 0};
+  return {(4.0 * static_cast<double>(d) + 40.0) * unit,
+          multiplies_tf32<T>(how) ? std::ldexp(1.0, -10) : 0};
 }
 
 template <class T>

@@ -66,6 +66,17 @@ inline std::vector<std::int32_t> reference_assign(matrix const& x, matrix const&
   return labels;
 }
 
+// The labels of a batch, problem after problem.
+inline std::vector<std::int32_t> reference_assign(std::vector<matrix> const& x,
+                                                  std::vector<matrix> const& c) {
+  std::vector<std::int32_t> labels;
+  for (std::size_t p = 0; p < x.size(); ++p) {
+    std::vector<std::int32_t> const own = reference_assign(x[p], c[p]);
+    labels.insert(labels.end(), own.begin(), own.end());
+  }
+  return labels;
+}
+
 // The mean of each cluster's points; an empty cluster keeps its row of c. A label outside [0, k)
 // counts for no cluster.
 inline matrix reference_update(matrix const& x, std::vector<std::int32_t> const& labels,

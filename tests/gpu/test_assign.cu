@@ -279,13 +279,11 @@ TYPED_TEST(assign, small_batches_in_every_layout) {
   using T = TypeParam;
   for (shape const& s : {shape{70, 9, 24}, shape{131, 130, 45}, shape{33, 5, 256}}) {
     std::vector<matrix> x, c;
-    std::vector<std::int32_t> expected;
     for (std::uint64_t p = 0; p < 6; ++p) {
       x.push_back(integer_points(s.n, s.d, 80 + p));
       c.push_back(integer_points(s.k, s.d, 90 + p));
-      std::vector<std::int32_t> const labels = reference_assign(x.back(), c.back());
-      expected.insert(expected.end(), labels.begin(), labels.end());
     }
+    std::vector<std::int32_t> const expected = reference_assign(x, c);
     for (layout x_layout : batch_layouts()) {
       for (layout c_layout : batch_layouts()) {
         if (x_layout.batch != c_layout.batch) continue;
@@ -313,12 +311,10 @@ TYPED_TEST(assign, small_points_shared_by_a_batch) {
   using T = TypeParam;
   matrix const x = integer_points(90, 20, 101);
   std::vector<matrix> c;
-  std::vector<std::int32_t> expected;
   for (std::uint64_t p = 0; p < 4; ++p) {
     c.push_back(integer_points(11, 20, 102 + p));
-    std::vector<std::int32_t> const labels = reference_assign(x, c.back());
-    expected.insert(expected.end(), labels.begin(), labels.end());
   }
+  std::vector<std::int32_t> const expected = reference_assign(std::vector<matrix>(c.size(), x), c);
   layout flat;
   flat.batch = {4, 1};
   device_matrices<T> const points(x);
@@ -339,13 +335,11 @@ TYPED_TEST(assign, large_batch_of_tiny_problems) {
   layout how;
   how.batch = {b / 10, 10};
   std::vector<matrix> x, c;
-  std::vector<std::int32_t> expected;
   for (std::int64_t p = 0; p < b; ++p) {
     x.push_back(integer_points(n, d, static_cast<std::uint64_t>(2 * p)));
     c.push_back(integer_points(k, d, static_cast<std::uint64_t>(2 * p + 1)));
-    std::vector<std::int32_t> const labels = reference_assign(x.back(), c.back());
-    expected.insert(expected.end(), labels.begin(), labels.end());
   }
+  std::vector<std::int32_t> const expected = reference_assign(x, c);
   device_matrices<T> const points(x, how);
   device_matrices<centroid_of<T>> const centroids(c, how);
   for (fk::assign_kernel const kernel : kernels_for<T>()) {
@@ -500,13 +494,11 @@ TYPED_TEST(assign, small_mdspan_of_ranks_3_and_4) {
   using T = TypeParam;
   std::int64_t const b = 2, h = 3, n = 50, k = 7, d = 24;
   std::vector<matrix> x, c;
-  std::vector<std::int32_t> expected;
   for (std::uint64_t p = 0; p < 6; ++p) {
     x.push_back(integer_points(n, d, 170 + p));
     c.push_back(integer_points(k, d, 180 + p));
-    std::vector<std::int32_t> const labels = reference_assign(x.back(), c.back());
-    expected.insert(expected.end(), labels.begin(), labels.end());
   }
+  std::vector<std::int32_t> const expected = reference_assign(x, c);
   layout bhsd, nhd;
   bhsd.batch = nhd.batch = {b, h};
   nhd.nhd = true;

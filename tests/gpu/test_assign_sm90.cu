@@ -328,12 +328,10 @@ TYPED_TEST(assign_sm90, small_points_shared_by_a_batch) {
   using T = TypeParam;
   matrix const x = integer_points(290, 64, 271);
   std::vector<matrix> c;
-  std::vector<std::int32_t> expected;
   for (std::uint64_t p = 0; p < 6; ++p) {
     c.push_back(integer_points(70, 64, 272 + p));
-    std::vector<std::int32_t> const labels = reference_assign(x, c.back());
-    expected.insert(expected.end(), labels.begin(), labels.end());
   }
+  std::vector<std::int32_t> const expected = reference_assign(std::vector<matrix>(c.size(), x), c);
   for (std::array<std::int64_t, 2> const& batch :
        {std::array<std::int64_t, 2>{6, 1}, std::array<std::int64_t, 2>{1, 6},
         std::array<std::int64_t, 2>{2, 3}}) {
