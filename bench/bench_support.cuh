@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
@@ -23,6 +24,7 @@
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -495,9 +497,12 @@ void check_labels(fk::matrix_view<P const> const& x, fk::matrix_view<C> const& c
 struct timing {
   double median_ms, min_ms, max_ms;
   int runs;
+
+  double seconds() const { return runs * median_ms * 1e-3; }
 };
 
-// Times work on a stream, run after run without waiting in between, each between two events.
+// Times work on a stream, run after run without waiting in between, each between two events. A GPU
+// at its power limit slows down while it works, so every measurement begins after the same rest.
 class stopwatch {
  public:
   // seconds: about how long to measure. l2_bytes: size of the cache that is to be cold.
@@ -512,6 +517,8 @@ class stopwatch {
   template <class Prepare, class Work>
   timing measure(std::int64_t input_bytes, Prepare prepare, Work work) {
     bool const flush = input_bytes < 2 * l2_bytes_;
+    check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+    std::this_thread::sleep_for(std::chrono::milliseconds(kRestMs));
     auto const batch = [&](int runs) {
       std::vector<event> starts(static_cast<std::size_t>(runs));
       std::vector<event> stops(static_cast<std::size_t>(runs));
@@ -541,8 +548,8 @@ class stopwatch {
 
  private:
   static constexpr std::int64_t kFlushBytes = std::int64_t{128} << 20;
-  static constexpr int kWarmUps = 3;
-  static constexpr double kFewestRuns = 5, kMostRuns = 100;
+  static constexpr int kRestMs = 250, kWarmUps = 3;
+  static constexpr double kFewestRuns = 20, kMostRuns = 400;
 
   cudaStream_t stream_;
   double seconds_;
@@ -552,10 +559,49 @@ class stopwatch {
 
 // ---- One process --------------------------------------------------------------------------------
 
+// The yardstick: half x half -> half with float accumulation, 8192^3, random values.
+class gemm {
+ public:
+  explicit gemm(std::int64_t l2_bytes)
+      : l2_bytes_(l2_bytes), a_(kElements), b_(kElements), c_(kElements) {
+    fill_normal(a_, 1, stream_);
+    fill_normal(b_, 2, stream_);
+    check(cublasCreate(&handle_), "cublasCreate");
+    check(cublasSetStream(handle_, stream_), "cublasSetStream");
+  }
+  ~gemm() { cublasDestroy(handle_); }
+  gemm(gemm const&) = delete;
+  gemm& operator=(gemm const&) = delete;
+
+  // Median rate of runs that together take about so long.
+  double tflops(double seconds) const {
+    stopwatch watch(stream_, seconds, l2_bytes_);
+    float const one = 1.0f, zero = 0.0f;
+    timing const t = watch.measure(
+        static_cast<std::int64_t>(a_.bytes() + b_.bytes()), [] {},
+        [&] {
+          check(cublasGemmEx(handle_, CUBLAS_OP_T, CUBLAS_OP_N, kSize, kSize, kSize, &one,
+                             a_.data(), CUDA_R_16F, kSize, b_.data(), CUDA_R_16F, kSize, &zero,
+                             c_.data(), CUDA_R_16F, kSize, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
+                "cublasGemmEx");
+        });
+    return 2.0 * kSize * kSize * kSize / (t.median_ms * 1e9);
+  }
+
+ private:
+  static constexpr int kSize = 8192;
+  static constexpr std::int64_t kElements = std::int64_t{kSize} * kSize;
+
+  std::int64_t l2_bytes_;
+  stream stream_;
+  device_buffer<__half> a_, b_, c_;
+  cublasHandle_t handle_ = nullptr;
+};
+
 struct session {
-  double seconds = 0.5;  // measured per row
-  std::int64_t l2_bytes = 0;
-  double gemm_tflops = 0;
+  double seconds;  // measured per row
+  std::int64_t l2_bytes;
+  gemm const& yardstick;
   int failures = 0;
 };
 
@@ -565,31 +611,6 @@ struct measurement {
   timing time{};
   std::map<std::string, double> counters;  // besides those that every row has
 };
-
-// The yardstick: half x half -> half with float accumulation, 8192^3, random values.
-inline double gemm_tflops(session const& env) {
-  constexpr int kSize = 8192;
-  constexpr std::int64_t kElements = std::int64_t{kSize} * kSize;
-  stream const s;
-  device_buffer<__half> a(kElements), b(kElements), c(kElements);
-  fill_normal(a, 1, s);
-  fill_normal(b, 2, s);
-  cublasHandle_t handle = nullptr;
-  check(cublasCreate(&handle), "cublasCreate");
-  check(cublasSetStream(handle, s), "cublasSetStream");
-  float const one = 1.0f, zero = 0.0f;
-  stopwatch watch(s, env.seconds, env.l2_bytes);
-  timing const t = watch.measure(
-      static_cast<std::int64_t>(a.bytes() + b.bytes()), [] {},
-      [&] {
-        check(cublasGemmEx(handle, CUBLAS_OP_T, CUBLAS_OP_N, kSize, kSize, kSize, &one, a.data(),
-                           CUDA_R_16F, kSize, b.data(), CUDA_R_16F, kSize, &zero, c.data(),
-                           CUDA_R_16F, kSize, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
-              "cublasGemmEx");
-      });
-  check(cublasDestroy(handle), "cublasDestroy");
-  return 2.0 * kSize * kSize * kSize / (t.median_ms * 1e9);
-}
 
 inline std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
@@ -614,7 +635,7 @@ inline std::string driver_version() {
 }
 
 // What makes a JSON file readable a year later; the reporter itself adds date and host.
-inline void add_context(cudaDeviceProp const& device, session const& env) {
+inline void add_context(cudaDeviceProp const& device) {
   int runtime = 0, driver = 0;
   check(cudaRuntimeGetVersion(&runtime), "cudaRuntimeGetVersion");
   check(cudaDriverGetVersion(&driver), "cudaDriverGetVersion");
@@ -635,7 +656,6 @@ inline void add_context(cudaDeviceProp const& device, session const& env) {
                           std::to_string(FLASH_KMEANS_VERSION_MINOR) + "." +
                           std::to_string(FLASH_KMEANS_VERSION_PATCH));
   add("commit", commit != nullptr && *commit != '\0' ? commit : FLASH_KMEANS_COMMIT);
-  add("cublas_half_8192_tflops", std::to_string(env.gemm_tflops));
 }
 
 // Runs one row of Bench and hands it to Google Benchmark as one iteration with the median time.
@@ -643,6 +663,7 @@ template <class Bench>
 void run_row(benchmark::State& state, shape const& s, fk::assign_kernel kernel, bool may_refuse,
              session& env) {
   measurement m;
+  double cublas = 0;  // at the same length of work, after the same rest
   try {
     if (s.type == "half") {
       m = Bench::template run<__half>(s, kernel, env);
@@ -656,6 +677,7 @@ void run_row(benchmark::State& state, shape const& s, fk::assign_kernel kernel, 
     if (kernel != fk::assign_kernel::automatic && m.kernel != kernel) {
       throw std::runtime_error(std::string("ran on kernel ") + fk::to_string(m.kernel));
     }
+    cublas = env.yardstick.tflops(m.time.seconds());
   } catch (std::exception const& error) {
     // A forced kernel that cannot run this row is no failure when the caller named none.
     bool const refused = may_refuse && dynamic_cast<std::invalid_argument const*>(&error) &&
@@ -679,7 +701,8 @@ void run_row(benchmark::State& state, shape const& s, fk::assign_kernel kernel, 
   counters["runs"] = m.time.runs;
   counters["TFLOP/s"] = tflops;
   counters["GB/s"] = point_bytes * assignments / (m.time.median_ms * 1e6);
-  counters["of_cublas"] = tflops / env.gemm_tflops;
+  counters["cublas_TFLOP/s"] = cublas;
+  counters["of_cublas"] = tflops / cublas;
   for (auto const& [name, value] : m.counters) counters[name] = value;
   state.SetLabel(fk::to_string(m.kernel));
 }
@@ -771,11 +794,9 @@ int run_all(int argc, char** argv) {
   check(cudaSetDevice(0), "cudaSetDevice");
   cudaDeviceProp device{};
   check(cudaGetDeviceProperties(&device, 0), "cudaGetDeviceProperties");
-  session env;
-  env.seconds = options.seconds;
-  env.l2_bytes = device.l2CacheSize;
-  env.gemm_tflops = gemm_tflops(env);
-  add_context(device, env);
+  gemm const yardstick(device.l2CacheSize);
+  session env{options.seconds, device.l2CacheSize, yardstick};
+  add_context(device);
 
   std::vector<fk::assign_kernel> kernels;
   for (fk::assign_kernel const kernel : kKernels) {

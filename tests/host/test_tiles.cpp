@@ -82,12 +82,13 @@ std::string flaw(sm90_layout const& l, std::int64_t d_bytes, std::int64_t k) {
     return "steps of the last chunk";
   }
 
-  if (l.point_bytes != kSm90Points<Pieces> * 128) return "bytes of a slot";
   std::int64_t const turn_chunks =
       chunks < kSm90TurnChunks<Pieces> ? chunks : kSm90TurnChunks<Pieces>;
   std::int64_t const turns = (chunks + kSm90TurnChunks<Pieces> - 1) / kSm90TurnChunks<Pieces>;
+  std::int64_t const point_bytes = turn_chunks * Pieces * kSm90Points<Pieces> * 128;
+  if (l.point_bytes != point_bytes) return "bytes of a slot";
   std::int64_t const bias_at =
-      turn_chunks * Pieces * (width * 128 + (l.keep_points ? 0 : l.point_bytes));
+      turn_chunks * Pieces * width * 128 + (l.keep_points ? 0 : point_bytes);
   std::int64_t const bias_bytes = width * kSm90BiasRowBytes;
   if (l.stage_bytes < bias_at + bias_bytes) return "bytes of a stage";
   if (l.stage_bytes % 1024 != 0) return "stages off their alignment";
@@ -99,7 +100,7 @@ std::string flaw(sm90_layout const& l, std::int64_t d_bytes, std::int64_t k) {
 
   if (l.c_stages < 2 || l.c_stages > kSm90MaxStages) return "number of stages";
   if (l.x_slots < 0 || l.x_slots > kSm90MaxPointSlots) return "number of slots";
-  if (l.keep_points ? l.x_slots < chunks * Pieces : l.x_slots != 0) return "slots of a tile";
+  if (l.keep_points ? l.x_slots < turns : l.x_slots != 0) return "slots of a tile";
   if (l.keep_centroids && !l.keep_points) return "centroids stay, and points pass";
   if (l.keep_centroids && k_tiles * turns > l.c_stages) return "centroids do not fit";
   std::int64_t const bytes = l.x_slots * std::int64_t{l.point_bytes} +
@@ -164,7 +165,7 @@ TEST(tiles, of_sm90_a_bad_layout_is_noticed) {
   EXPECT_EQ(with([](sm90_layout& l) { l.c_stages = 1; }), "number of stages");
   EXPECT_EQ(with([](sm90_layout& l) { l.c_stages = kSm90MaxStages + 1; }), "number of stages");
   EXPECT_EQ(with([](sm90_layout& l) { l.x_slots = kSm90MaxPointSlots + 1; }), "number of slots");
-  EXPECT_EQ(with([](sm90_layout& l) { l.x_slots = 1; }), "slots of a tile");
+  EXPECT_EQ(with([](sm90_layout& l) { l.x_slots = 0; }), "slots of a tile");
   EXPECT_EQ(with([](sm90_layout& l) { l.keep_centroids = true; }), "centroids do not fit");
   EXPECT_EQ(with([](sm90_layout& l) { l.c_stages = kSm90MaxStages; }),
             "too large for shared memory");

@@ -22,6 +22,12 @@
 #define FLASH_KMEANS_HAS_MMA_SYNC 0
 #endif
 
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+#define FLASH_KMEANS_HAS_GRID_ORDER 1
+#else
+#define FLASH_KMEANS_HAS_GRID_ORDER 0
+#endif
+
 // wgmma and setmaxnreg belong to sm_90a alone: no later architecture has them.
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 #define FLASH_KMEANS_HAS_WGMMA 1

@@ -20,16 +20,23 @@ inline void check_cuda(cudaError_t status, char const* what) {
   }
 }
 
+// What a launch may ask for besides its grid.
+struct launch_options {
+  std::size_t shared_bytes = 0;
+  int cluster = 1;  // blocks that are placed together; their number is a multiple of it
+  // The kernel may start while the one before it in the stream still runs, and waits for it with
+  // ptx::wait_for_grid_before.
+  bool overlaps = false;
+};
+
 // Queues kernel(params) and reports a launch that was refused. The status of the launch itself is
 // used, so an error that the caller's own code left behind is neither reported nor cleared here.
-// cluster: blocks that are placed together; blocks is a multiple of it.
 template <class Params>
 void launch(void (*kernel)(Params), char const* name, std::int64_t blocks, int threads,
-            cudaStream_t stream, Params const& params, std::size_t shared_bytes = 0,
-            int cluster = 1) {
-  if (shared_bytes > 48 * 1024) {
+            cudaStream_t stream, Params const& params, launch_options const& options = {}) {
+  if (options.shared_bytes > 48 * 1024) {
     check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                    static_cast<int>(shared_bytes)),
+                                    static_cast<int>(options.shared_bytes)),
                name);
     check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
                                     cudaSharedmemCarveoutMaxShared),
@@ -38,14 +45,19 @@ void launch(void (*kernel)(Params), char const* name, std::int64_t blocks, int t
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(blocks));
   config.blockDim = dim3(static_cast<unsigned>(threads));
-  config.dynamicSmemBytes = shared_bytes;
+  config.dynamicSmemBytes = options.shared_bytes;
   config.stream = stream;
-  cudaLaunchAttribute shape{};
-  if (cluster > 1) {
+  cudaLaunchAttribute attributes[2]{};
+  config.attrs = attributes;
+  if (options.cluster > 1) {
+    cudaLaunchAttribute& shape = attributes[config.numAttrs++];
     shape.id = cudaLaunchAttributeClusterDimension;
-    shape.val.clusterDim = {static_cast<unsigned>(cluster), 1, 1};
-    config.attrs = &shape;
-    config.numAttrs = 1;
+    shape.val.clusterDim = {static_cast<unsigned>(options.cluster), 1, 1};
+  }
+  if (options.overlaps) {
+    cudaLaunchAttribute& order = attributes[config.numAttrs++];
+    order.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    order.val.programmaticStreamSerializationAllowed = 1;
   }
   check_cuda(cudaLaunchKernelEx(&config, kernel, params), name);
 }

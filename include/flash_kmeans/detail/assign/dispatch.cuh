@@ -187,7 +187,7 @@ class assignment {
                    std::size_t shared_bytes) {
       p.tiles_per_problem = tiles_per_problem(shape_, t);
       p.tiles = shape_.b * p.tiles_per_problem;
-      launch(kernel, name, grid_for(p.tiles), threads, stream, p, shared_bytes);
+      launch(kernel, name, grid_for(p.tiles), threads, stream, p, {shared_bytes});
     };
     if (plan_.kernel == assign_kernel::sm80) {
       if constexpr (is_half_v<T>) {
@@ -258,7 +258,8 @@ class assignment {
       p.ld = operand_ld_;
       p.d = static_cast<std::int32_t>(shape_.d);
       p.rows = shape_.b * shape_.n;
-      p.lanes = power_of_two_for(p.ld, 32);
+      p.lanes = power_of_two_for(p.ld / kPackVector<Operand>, 32);
+      p.aligned = rows_aligned(x_, 16);
       launch(pack_kernel<T, Operand, Pieces>, "pack_kernel",
              grid_for(ceil_div<std::int64_t>(p.rows, kPackThreads / p.lanes)), kPackThreads, stream,
              p);
@@ -300,7 +301,7 @@ class assignment {
       if constexpr (Form::copied) {
         launch(sm90_kernel<typename Form::operand, Form::pieces>, "sm90_kernel",
                shares.count * layout_.cluster, kSm90Threads<Form::pieces>, stream, p,
-               layout_.bytes(), layout_.cluster);
+               {static_cast<std::size_t>(layout_.bytes()), layout_.cluster, true});
       }
     });
   }

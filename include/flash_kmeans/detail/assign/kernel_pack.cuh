@@ -14,19 +14,24 @@ inline namespace FLASH_KMEANS_ABI {
 template <class T, class Operand>
 struct pack_params {
   device_matrix<T const> x;  // [b][n][d]
-  Operand* to;               // [b][pieces][n][ld], zero from d on
+  Operand* to;               // [b][pieces][n][ld], zero from d on; ld a multiple of kPackVector
   std::int64_t n, ld;
   std::int32_t d;
   std::int64_t rows;   // b * n
   std::int32_t lanes;  // a row, a power of two <= 32
+  bool aligned;        // rows of x start on 16 bytes
 };
 
 inline constexpr int kPackThreads = 256;
+// Elements that a lane writes at once.
+template <class Operand>
+inline constexpr int kPackVector = 16 / sizeof(Operand);
 
 // `lanes` lanes a row. One piece is the point as it is.
 template <class T, class Operand, int Pieces>
 FLASH_KMEANS_KERNEL void __launch_bounds__(kPackThreads)
     pack_kernel(pack_params<T, Operand> const p) {
+  constexpr int V = kPackVector<Operand>, kRead = 16 / sizeof(T);
   std::int64_t const threads = std::int64_t{gridDim.x} * kPackThreads;
   std::int64_t const first = std::int64_t{blockIdx.x} * kPackThreads + threadIdx.x;
   int const lane = static_cast<int>(first % p.lanes);
@@ -34,13 +39,36 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kPackThreads)
     std::int64_t const b = row / p.n, i = row - b * p.n;
     T const* const from = p.x.problem(b) + i * p.x.ld;
     Operand* const to = p.to + (b * Pieces * p.n + i) * p.ld;
-    for (std::int32_t f = lane; f < p.ld; f += p.lanes) {
-      T const value = f < p.d ? from[f] : T(0.0f);
-      if constexpr (Pieces == 1) {
-        to[f] = value;
+    for (std::int64_t f = std::int64_t{lane} * V; f < p.ld; f += std::int64_t{p.lanes} * V) {
+      pack<T, kRead> values[V / kRead];
+      if (p.aligned && f + V <= p.d) {
+#pragma unroll
+        for (int j = 0; j < V / kRead; ++j) {
+          values[j] = reinterpret_cast<pack<T, kRead> const*>(from + f)[j];
+        }
       } else {
-        // Infinity has no pieces; as a NaN it spoils its own point only.
-        split<Operand, Pieces>(value - value == 0 ? value : value - value, to + f, p.n * p.ld);
+#pragma unroll
+        for (int j = 0; j < V; ++j) {
+          values[j / kRead].values[j % kRead] = f + j < p.d ? from[f + j] : T(0.0f);
+        }
+      }
+      Operand parts[Pieces * V];
+#pragma unroll
+      for (int j = 0; j < V; ++j) {
+        T const value = values[j / kRead].values[j % kRead];
+        if constexpr (Pieces == 1) {
+          parts[j] = value;
+        } else {
+          // Infinity has no pieces; as a NaN it spoils its own point only.
+          split<Operand, Pieces>(value - value == 0 ? value : value - value, parts + j, V);
+        }
+      }
+#pragma unroll
+      for (int piece = 0; piece < Pieces; ++piece) {
+        pack<Operand, V> written;
+#pragma unroll
+        for (int j = 0; j < V; ++j) written.values[j] = parts[piece * V + j];
+        *reinterpret_cast<pack<Operand, V>*>(to + piece * p.n * p.ld + f) = written;
       }
     }
   }

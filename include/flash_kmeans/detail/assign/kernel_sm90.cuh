@@ -52,12 +52,15 @@ struct sm90_consumer {
   int group;                // which of those that search
   int thread;               // of the warpgroup
   sm90_ring stage, points;  // what comes next
+  sm90_labels<Pieces> const labels;
+  sm90_found found;  // of the point tile before
 
   __device__ sm90_consumer(sm90_params const& p_, sm90_shared const& shared_)
       : p(p_),
         shared(shared_),
         group(sm90_uniform(static_cast<int>(threadIdx.x) / 128 - 1)),
-        thread(static_cast<int>(threadIdx.x) % 128) {}
+        thread(static_cast<int>(threadIdx.x) % 128),
+        labels{p_, group, thread} {}
 
   // Named barrier 1 + group hands the tensor cores over; those of sm90_labels are others.
   __device__ void take_turn() const { ptx::named_barrier_sync(1 + group, 256); }
@@ -155,70 +158,53 @@ struct sm90_consumer {
     return (shared.stages + stage.slot * p.layout.stage_bytes) / 16;
   }
   __device__ std::uint32_t points_units(sm90_ring const& at) const {
-    return (shared.points + at.slot * kSm90PointBytes<Pieces>) / 16 + group * (64 * 128 / 16);
+    return (shared.points + at.slot * p.layout.point_bytes) / 16 + group * (64 * 128 / 16);
   }
 
   // Tiles [from, to) of N centroids against points that stay, one turn each: nothing stands between
   // the search of one tile and the products of the next that could be done while products run.
-  // done: with the last tile the points are read for the last time.
   template <int N>
   __device__ __forceinline__ void span_of_turns(sm90_best& best, std::int32_t from, std::int32_t to,
-                                                bool done) {
+                                                std::int32_t begin) {
     sm90_layout const& l = p.layout;
     std::uint32_t const piece_units = l.width * 128 / 16;
     int const steps = (l.chunks - 1) * kSm90ChunkSteps + l.last_steps;
+    ptx::mbarrier_wait(shared.points_full(points.slot), points.parity);
     operands at;
-    sm90_ring point = points;
-    bool ready = ptx::mbarrier_test(shared.stage_full(stage.slot), stage.parity);
 #pragma unroll
     for (int i = 0; i < operands::kCount; ++i) {
-      at.x[i] = sm90_uniform(points_units(point));
-      if (i < l.chunks * Pieces) {
-        ready &= ptx::mbarrier_test(shared.points_full(point.slot), point.parity);
-        point.advance(1, l.x_slots);
-      }
+      at.x[i] = points_units(points) + i * (kSm90PointBytes<Pieces> / 16);
     }
-    if (!ready) wait_for_points();
     at.ones = shared.ones / 16;
-    std::uint32_t held = sm90_uniform(stage_units());
 #pragma unroll 1
     for (std::int32_t k_tile = from; k_tile < to; ++k_tile) {
       float acc[N / 2];
-      std::uint32_t const empty = shared.stage_empty(stage.slot);
+      std::uint32_t const held = stage_units(), empty = shared.stage_empty(stage.slot);
 #pragma unroll
       for (int i = 0; i < operands::kCount; ++i) at.c[i] = held + i * piece_units;
       at.bias = held + l.bias_units;
-      if (!ready) ptx::mbarrier_wait(shared.stage_full(stage.slot), stage.parity);
+      ptx::mbarrier_wait(shared.stage_full(stage.slot), stage.parity);
       multiply<N, true, true>(acc, steps, at, [&] {
         stage.advance(1, l.c_stages);
-        held = sm90_uniform(stage_units());
-        best.share();
-        ready = k_tile + 1 < to && ptx::mbarrier_test(shared.stage_full(stage.slot), stage.parity);
+        share(best, k_tile == begin);
       });
       if (!l.keep_centroids && thread == 0) ptx::mbarrier_arrive(empty);
       sm90_search<N>(best, acc, k_tile * l.width + thread % 4 * 2);
     }
-    if (done) release_points(points, l.chunks * Pieces);
   }
 
-  __device__ void wait_for_points() const {
-    sm90_ring point = points;
-    for (int i = 0; i < p.layout.chunks * Pieces; ++i, point.advance(1, p.layout.x_slots)) {
-      ptx::mbarrier_wait(shared.points_full(point.slot), point.parity);
-    }
-  }
-
-  __device__ __forceinline__ void release_points(sm90_ring ring, int count) const {
-    if (thread == 0) {
-      for (int i = 0; i < count; ++i, ring.advance(1, p.layout.x_slots)) {
-        ptx::mbarrier_arrive(shared.points_empty(ring.slot));
-      }
+  // While the first products of a point tile run, the one before gets its labels.
+  __device__ __forceinline__ void share(sm90_best& best, bool first) {
+    if (first) {
+      labels.write(found);
+    } else {
+      best.share();
     }
   }
 
   // Tiles [from, to) of N centroids, several turns each, or points that pass with the centroids.
-  // With tile `begin` the points' chunks may still be on their way. done: with the last tile they
-  // are read for the last time.
+  // With tile `begin` the points may still be on their way. done: with the last tile they are read
+  // for the last time.
   template <int N>
   __device__ __forceinline__ void span_of_tiles(sm90_best& best, std::int32_t from, std::int32_t to,
                                                 std::int32_t begin, bool done) {
@@ -234,33 +220,30 @@ struct sm90_consumer {
         int const steps = (chunks - 1) * kSm90ChunkSteps +
                           (chunk + chunks == l.chunks ? l.last_steps : kSm90ChunkSteps);
         std::uint32_t const held = stage_units();
-        sm90_ring const begun = point;
+        std::uint32_t x_units =
+            held + operands::kCount * piece_units + group * (64 * 128 / 16);
+        if (l.keep_points) {
+          x_units = points_units(point);
+          if (k_tile == begin) ptx::mbarrier_wait(shared.points_full(point.slot), point.parity);
+        }
         operands at;
 #pragma unroll
         for (int i = 0; i < operands::kCount; ++i) {
-          at.c[i] = sm90_uniform(held + i * piece_units);
-          std::uint32_t from_units = held + operands::kCount * piece_units +
-                                     i * (kSm90PointBytes<Pieces> / 16) + group * (64 * 128 / 16);
-          if (l.keep_points) {
-            from_units = points_units(point);
-            if (i < chunks * Pieces) {
-              if (k_tile == begin) {
-                ptx::mbarrier_wait(shared.points_full(point.slot), point.parity);
-              }
-              point.advance(1, l.x_slots);
-            }
-          }
-          at.x[i] = sm90_uniform(from_units);
+          at.c[i] = held + i * piece_units;
+          at.x[i] = x_units + i * (kSm90PointBytes<Pieces> / 16);
         }
         at.ones = shared.ones / 16;
-        at.bias = sm90_uniform(held + l.bias_units);
+        at.bias = held + l.bias_units;
         ptx::mbarrier_wait(shared.stage_full(stage.slot), stage.parity);
         multiply<N, decltype(first)::value, decltype(bias)::value>(sums, steps, at, [&] {
-          if constexpr (decltype(bias)::value) best.share();
+          if constexpr (decltype(bias)::value) share(best, k_tile == begin);
         });
         if (!l.keep_centroids) release_stages(stage, 1);
         stage.advance(1, l.c_stages);
-        if (done && k_tile + 1 == to && l.keep_points) release_points(begun, chunks * Pieces);
+        if (l.keep_points) {
+          if (done && k_tile + 1 == to) release_points(point);
+          point.advance(1, l.x_slots);
+        }
       };
       turn(acc, std::true_type{}, std::true_type{}, 0);
 #pragma unroll 1
@@ -278,13 +261,19 @@ struct sm90_consumer {
     }
   }
 
+  __device__ __forceinline__ void release_points(sm90_ring const& at) const {
+    if (thread == 0) ptx::mbarrier_arrive(shared.points_empty(at.slot));
+  }
+
   // Tiles of one width.
   template <int N>
   __device__ __forceinline__ void span(sm90_best& best, std::int32_t from, std::int32_t to,
                                        std::int32_t begin, bool done) {
     if constexpr (Pieces == 1) {
       if (p.layout.chunks <= kSm90TurnChunks<Pieces> && p.layout.keep_points) {
-        return span_of_turns<N>(best, from, to, done);
+        span_of_turns<N>(best, from, to, begin);
+        if (done) release_points(points);
+        return;
       }
     }
     span_of_tiles<N>(best, from, to, begin, done);
@@ -302,45 +291,42 @@ struct sm90_consumer {
 
   __device__ __forceinline__ void run(sm90_work work, std::int32_t rank, sm90_scalars* scalars) {
     sm90_layout const& l = p.layout;
-    int const turns = p.k_tiles * ceil_div(l.chunks, kSm90TurnChunks<Pieces>);  // of a point tile
+    int const turns = ceil_div(l.chunks, kSm90TurnChunks<Pieces>);  // of a tile
     // The last tile of a problem may be narrower.
     int const last_width = sm90_width(p.k - (p.k_tiles - 1) * l.width, l.width);
     int const whole_tiles = last_width == l.width ? p.k_tiles : p.k_tiles - 1;
     if (group + 1 == kSm90Groups<Pieces>) pass_turn();
     sm90_ring kept = stage;  // where centroids that stay begin
-    sm90_labels<Pieces> const writer{p, group, thread};
-    if (l.keep_centroids) stage.advance(turns / p.k_tiles * work.from, l.c_stages);
-    while (sm90_uniform(work.any())) {
-      std::int32_t const begin = sm90_uniform(work.from), to = sm90_uniform(work.to(p));
+    if (l.keep_centroids) stage.advance(turns * work.from, l.c_stages);
+    while (work.any()) {
+      std::int32_t const begin = work.from, to = work.to(p);
       sm90_best best;
       for (std::int32_t from = begin; from < to;) {
         std::int32_t const end = from < whole_tiles && whole_tiles < to ? whole_tiles : to;
         span(best, from < whole_tiles ? l.width : last_width, from, end, begin, end == to);
         from = end;
       }
-      points.advance(l.keep_points ? l.chunks * Pieces : 0, l.x_slots);
-      best.share();
-      std::int64_t const first =
-          (std::int64_t{work.tile} * l.cluster + rank) * kSm90Points<Pieces> + group * 64;
-      std::int32_t* const labels = p.labels + work.problem * p.n + first;
-      if (begin == 0 && to == p.k_tiles) {
-        writer.write(best, labels, p.n - first);
-      } else {
+      if (l.keep_points) points.advance(turns, l.x_slots);
+      found.best = best;
+      found.problem = work.problem;
+      found.row = sm90_row<Pieces>(p, work, rank) + group * 64;
+      if (begin != 0 || to != p.k_tiles) {
         std::int64_t const units = scalars->units;
-        writer.merge(best, labels, p.n - first, units,
+        labels.merge(found, units,
                      sm90_begin(p, units, blockIdx.x / l.cluster + 1) - work.left - begin,
                      begin == 0, rank, scalars->last);
+        found.row = sm90_found::kNone;
       }
-      std::int32_t const problem = work.problem;
       work.next(p);
       if (l.keep_centroids) {
-        if (work.problem != problem) {
-          release_stages(kept, turns);
-          kept.advance(turns, l.c_stages);
+        if (work.problem != found.problem) {
+          release_stages(kept, turns * p.k_tiles);
+          kept.advance(turns * p.k_tiles, l.c_stages);
         }
         stage = kept;
       }
     }
+    labels.write(found);
     if (group == 0) take_turn();  // the other's last pass
   }
 };
@@ -396,7 +382,10 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(FLASH_KMEANS_HAS_WGMMA ? kSm90Threads
     consumer.run(work, rank, scalars);
   }
   // A block that has ended can take no arrivals from the others.
-  if (l.cluster > 1) ptx::cluster_sync();
+  if (l.cluster > 1) {
+    __syncwarp();
+    ptx::cluster_sync();
+  }
 #endif
 }
 

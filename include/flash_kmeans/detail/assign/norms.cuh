@@ -8,6 +8,7 @@
 #include "../../types.hpp"
 #include "../config.cuh"
 #include "../device_matrix.cuh"
+#include "../ptx/grid_order.cuh"
 #include "../reduce.cuh"
 #include "pieces.cuh"
 #include "tiles.hpp"
@@ -38,6 +39,7 @@ inline constexpr int kNormsThreads = 256;
 template <class T, class Operand, int Pieces>
 FLASH_KMEANS_KERNEL void __launch_bounds__(kNormsThreads) norms_kernel(norms_params<T> const p) {
   using acc = typename norms_params<T>::acc;
+  ptx::let_next_grid_start();
   int const lane = threadIdx.x % 32;
   std::int64_t const first = std::int64_t{blockIdx.x} * kNormsThreads + threadIdx.x;
   std::int64_t const threads = std::int64_t{gridDim.x} * kNormsThreads;

@@ -15,7 +15,16 @@ inline namespace FLASH_KMEANS_ABI {
 
 #if FLASH_KMEANS_HAS_WGMMA
 
-// Of one warpgroup's 64 points.
+// What a warpgroup found for its 64 points.
+struct sm90_found {
+  static constexpr std::uint32_t kNone = 0x80000000u;  // a row beyond every problem
+
+  sm90_best best;
+  std::int32_t problem = 0;
+  std::uint32_t row = kNone;  // of the first point
+};
+
+// Writes labels of one warpgroup's points.
 template <int Pieces>
 struct sm90_labels {
   sm90_params const& p;
@@ -27,32 +36,35 @@ struct sm90_labels {
 
   __device__ int row(int h) const { return thread / 32 * 16 + h * 8 + thread % 32 / 4; }
 
-  // Labels of `rows` points, the first one's at `labels`, from the bests that lanes found.
-  __device__ __forceinline__ void write(sm90_best const& best, std::int32_t* labels,
-                                        std::int64_t rows) const {
+  __device__ void write(sm90_found const& found, std::uint32_t row, std::int32_t nearest) const {
+    if (row < static_cast<std::uint32_t>(p.n)) p.labels[found.problem * p.n + row] = nearest;
+  }
+
+  __device__ __forceinline__ void write(sm90_found found) const {
+    found.best.share();
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
-      std::int32_t const nearest = best.nearest(h);
-      if (thread % 4 == 0 && row(h) < rows) labels[row(h)] = nearest;
+      std::int32_t const nearest = found.best.nearest(h);
+      if (thread % 4 == 0) write(found, found.row + row(h), nearest);
     }
   }
 
   // The same where several clusters share the centroids: leaves this one's bests in memory, and if
   // it is the last one of the tile, merges them all. unit: the tile's first one. begins: from the
   // first centroid on.
-  __device__ void merge(sm90_best const& best, std::int32_t* labels, std::int64_t rows,
-                        std::int64_t units, std::int64_t unit, bool begins, std::int32_t rank,
-                        std::uint32_t* last) const {
+  __device__ void merge(sm90_found found, std::int64_t units, std::int64_t unit, bool begins,
+                        std::int32_t rank, std::uint32_t* last) const {
     sm90_layout const& l = p.layout;
     std::int64_t const clusters = sm90_clusters(p, units);
     // A cluster shares at most its first tile, which others began, and its last one.
     sm90_partial* const partials = p.partials + rank * kSm90Points<Pieces> + group * 64;
     std::int64_t const stride = l.cluster * kSm90Points<Pieces>;
     std::int64_t const slot = 2 * (blockIdx.x / l.cluster) + (begins ? 1 : 0);
+    found.best.share();
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
-      std::int32_t const nearest = best.nearest(h);
-      if (thread % 4 == 0) partials[slot * stride + row(h)] = {best.score[h], nearest};
+      std::int32_t const nearest = found.best.nearest(h);
+      if (thread % 4 == 0) partials[slot * stride + row(h)] = {found.best.score[h], nearest};
     }
     // Unit u belongs to the last cluster whose share begins at or before it.
     auto const from = static_cast<std::int32_t>(((unit + 1) * clusters - 1) / units);
@@ -65,7 +77,7 @@ struct sm90_labels {
                               others) == others;
     }
     sync();
-    if (last[group] != 0 && thread < 64 && thread < rows) {
+    if (last[group] != 0 && thread < 64) {
       __threadfence();
       best_score<float> all;
       for (std::int32_t i = from; i <= to; ++i) {
@@ -73,7 +85,7 @@ struct sm90_labels {
             partials + (2 * i + (i == from ? 1 : 0)) * stride + thread;
         all.merge(__ldcg(&partial->score), __ldcg(&partial->index));
       }
-      labels[thread] = all.index;
+      write(found, found.row + thread, all.index);
     }
   }
 };

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "../config.cuh"
+#include "../ptx/grid_order.cuh"
 #include "../ptx/mbarrier.cuh"
 #include "../ptx/tma.cuh"
 #include "sm90_work.cuh"
@@ -14,26 +15,29 @@ inline namespace FLASH_KMEANS_ABI {
 
 #if FLASH_KMEANS_HAS_WGMMA
 
-// The producer's thread for points that stay: one chunk a slot.
+// The producer's thread for points that stay: one turn a slot.
 template <class Operand, int Pieces>
 __device__ void sm90_load_points(sm90_params const& p, sm90_shared const& shared, sm90_work work,
                                  std::int32_t rank) {
   constexpr int kFeatures = 128 / sizeof(Operand);
+  constexpr int kTurn = kSm90TurnChunks<Pieces>;
   sm90_layout const& l = p.layout;
   sm90_ring ring;
   for (; work.any(); work.next(p)) {
-    std::int32_t const row = sm90_row<Pieces>(p, work, rank);
+    auto const row = static_cast<std::int32_t>(sm90_row<Pieces>(p, work, rank));
     std::int32_t const outer = work.problem / p.x_inner;
     std::int32_t const inner = work.problem - outer * p.x_inner;
-    for (int chunk = 0; chunk < l.chunks; ++chunk) {
-      for (int piece = 0; piece < Pieces; ++piece) {
-        ptx::mbarrier_wait(shared.points_empty(ring.slot), ring.parity ^ 1);
-        std::uint32_t const full = shared.points_full(ring.slot);
-        ptx::mbarrier_arrive_expect(full, kSm90PointBytes<Pieces>);
-        ptx::tma_load(shared.points + ring.slot * kSm90PointBytes<Pieces>, &p.x, chunk * kFeatures,
-                      row, Pieces == 1 ? inner : piece, outer, full);
-        ring.advance(1, l.x_slots);
+    for (int first = 0; first < l.chunks; first += kTurn) {
+      int const chunks = l.chunks - first < kTurn ? l.chunks - first : kTurn;
+      ptx::mbarrier_wait(shared.points_empty(ring.slot), ring.parity ^ 1);
+      std::uint32_t const full = shared.points_full(ring.slot);
+      ptx::mbarrier_arrive_expect(full, chunks * Pieces * kSm90PointBytes<Pieces>);
+      std::uint32_t const slot = shared.points + ring.slot * l.point_bytes;
+      for (int i = 0; i < chunks * Pieces; ++i) {
+        ptx::tma_load(slot + i * kSm90PointBytes<Pieces>, &p.x, (first + i / Pieces) * kFeatures,
+                      row, Pieces == 1 ? inner : i % Pieces, outer, full);
       }
+      ring.advance(1, l.x_slots);
     }
   }
 }
@@ -52,12 +56,13 @@ __device__ void sm90_load_stages(sm90_params const& p, sm90_shared const& shared
       Pieces * (piece_bytes + (l.keep_points ? 0 : kSm90PointBytes<Pieces>));
   int const rows = l.width / l.cluster;  // that this block loads
   sm90_ring ring;
+  ptx::wait_for_grid_before();  // which prepares the centroids
   std::uint32_t const bias_bytes = l.width * kSm90BiasRowBytes;
   std::int32_t loaded = -1;
   for (; work.any(); work.next(p)) {
     if (l.keep_centroids && work.problem == loaded) continue;
     loaded = work.problem;
-    std::int32_t const row = sm90_row<Pieces>(p, work, rank);
+    auto const row = static_cast<std::int32_t>(sm90_row<Pieces>(p, work, rank));
     std::int32_t const outer = work.problem / p.x_inner;
     std::int32_t const inner = work.problem - outer * p.x_inner;
     std::int32_t const to = l.keep_centroids ? p.k_tiles : work.to(p);

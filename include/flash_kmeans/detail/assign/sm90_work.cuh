@@ -103,12 +103,11 @@ struct sm90_work {
   }
 };
 
-// First row of a block's point tile, as TMA counts; beyond 2^31 it wraps to a negative one, which
-// is outside the tensor as well.
+// First row of a block's point tile. As TMA counts, one beyond 2^31 is negative: outside the tensor
+// as well.
 template <int Pieces>
-__device__ std::int32_t sm90_row(sm90_params const& p, sm90_work const& work, std::int32_t rank) {
-  return static_cast<std::int32_t>(static_cast<std::uint32_t>(work.tile * p.layout.cluster + rank) *
-                                   kSm90Points<Pieces>);
+__device__ std::uint32_t sm90_row(sm90_params const& p, sm90_work const& work, std::int32_t rank) {
+  return static_cast<std::uint32_t>(work.tile * p.layout.cluster + rank) * kSm90Points<Pieces>;
 }
 
 // What the threads of a block tell each other once, behind the barriers.
@@ -177,7 +176,10 @@ __device__ sm90_work sm90_share(sm90_params const& p, sm90_scalars* scalars) {
     }
   }
   __syncthreads();
-  work.problem = scalars->problem;
+  work.problem = sm90_uniform(scalars->problem);
+  work.tile = sm90_uniform(work.tile);
+  work.from = sm90_uniform(work.from);
+  work.left = sm90_uniform(work.left);
   return work;
 }
 

@@ -47,7 +47,7 @@ inline constexpr int kSm90BiasColumns = 16;
 inline constexpr int kSm90BiasRowBytes = kSm90BiasColumns * 2;
 inline constexpr int kSm90OnesBytes = 64 * kSm90BiasRowBytes;
 inline constexpr int kSm90MaxStages = 6;
-inline constexpr int kSm90MaxPointSlots = 12;
+inline constexpr int kSm90MaxPointSlots = 6;
 inline constexpr int kSm90BarrierBytes = (kSm90MaxStages + kSm90MaxPointSlots) * 16;
 inline constexpr int kSm90ScalarBytes = 32;
 inline constexpr int kSm90SharedBytes = 227 * 1024;  // that a block of sm_90 can have
@@ -63,7 +63,7 @@ struct sm90_layout {
   std::int32_t chunks;      // of 128 bytes a row
   std::int32_t last_steps;  // of the last chunk
   std::int32_t width;       // centroids of a tile, but for the last one
-  std::int32_t x_slots;     // chunks of points that stay
+  std::int32_t x_slots;     // turns of points that stay
   std::int32_t c_stages;    // turns of centroids, of points that do not stay, and of a tile's bias
   std::int32_t stage_bytes;
   std::int32_t cluster;  // blocks that share centroids
@@ -71,7 +71,7 @@ struct sm90_layout {
   bool keep_centroids;   // resident while the problem lasts
 
   std::uint32_t bias_units;  // of 16 bytes, from a stage's start to its bias
-  std::int32_t point_bytes;  // of a chunk of points
+  std::int32_t point_bytes;  // of a turn of points
 
   FLASH_KMEANS_HOST_DEVICE constexpr int bytes() const {
     return x_slots * point_bytes + c_stages * stage_bytes + kSm90OnesBytes + kSm90BarrierBytes +
@@ -88,12 +88,12 @@ constexpr sm90_layout sm90_layout_for(std::int64_t d_bytes, std::int64_t k) {
       static_cast<std::int32_t>((d_bytes - (l.chunks - 1) * std::int64_t{128} + 31) / 32);
   std::int64_t const k_tiles = (k + kN - 1) / kN;
   l.width = static_cast<std::int32_t>(((k + k_tiles - 1) / k_tiles + 63) / 64 * 64);
-  l.point_bytes = kSm90PointBytes<Pieces>;
   int const turn_chunks = l.chunks < kTurn ? l.chunks : kTurn;
+  l.point_bytes = turn_chunks * Pieces * kSm90PointBytes<Pieces>;
   int const turns = (l.chunks + kTurn - 1) / kTurn;  // of a tile
   int const most = kSm90SharedBytes - l.bytes();     // for points and stages
   l.stage_bytes = turn_chunks * Pieces * l.width * 128 + l.width * kSm90BiasRowBytes;
-  std::int64_t slots = std::int64_t{l.chunks} * Pieces;
+  std::int64_t slots = turns;
   l.keep_points = most - slots * l.point_bytes >= 2 * l.stage_bytes;
   l.cluster = l.keep_points ? 1 : 2;
   if (l.keep_points) {
@@ -106,7 +106,7 @@ constexpr sm90_layout sm90_layout_for(std::int64_t d_bytes, std::int64_t k) {
     }
     l.x_slots = static_cast<std::int32_t>(slots);
   } else {
-    l.stage_bytes += turn_chunks * Pieces * l.point_bytes;
+    l.stage_bytes += l.point_bytes;
   }
   l.c_stages = (most - l.x_slots * l.point_bytes) / l.stage_bytes;
   l.bias_units = static_cast<std::uint32_t>(l.stage_bytes - l.width * kSm90BiasRowBytes) / 16;
