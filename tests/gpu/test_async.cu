@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <initializer_list>
+#include <memory>
 #include <thread>
 
 #include "../gpu_test.hpp"
@@ -394,6 +395,58 @@ TYPED_TEST(async, nothing_waits_for_the_stream) {
     });
   }
 }
+
+// --- Order of a stream ---------------------------------------------------------------------------
+
+// Copies after a while, so that whoever does not wait for it reads what was there before.
+template <class T>
+__global__ void late_copy_kernel(T* to, T const* from, std::int64_t count) {
+  long long const begin = clock64();
+  while (clock64() - begin < 100000) {
+  }
+  for (std::int64_t i = threadIdx.x; i < count; i += blockDim.x) to[i] = from[i];
+}
+
+// Some kernels start before the one in front of them has ended: not before the caller's.
+TYPED_TEST(async, small_input_and_output_of_kernels_next_to_a_call) {
+  using T = TypeParam;
+  using C = centroid_of<T>;
+  std::int64_t const n = 700, k = 150, d = 24;
+  own_stream const stream;
+  std::vector<matrix> const x{integer_points(n, d, 81), integer_points(n, d, 82)};
+  std::vector<matrix> const c{integer_points(k, d, 83), integer_points(k, d, 84)};
+  device_matrices<T> const points(x[0]), x0(x[0]), x1(x[1]);
+  device_matrices<C> const centroids(c[0]), c0(c[0]), c1(c[1]);
+  device_matrices<T> const* const new_points[] = {&x0, &x1};
+  device_matrices<C> const* const new_centroids[] = {&c0, &c1};
+  for (fk::assign_kernel const kernel : kernels_for<T>()) {
+    SCOPED_TRACE(fk::to_string(kernel));
+    fk::execution const wanted = on_kernel(kernel);
+    exact_workspace const memory(
+        fk::predict_workspace_bytes(points.const_view(), centroids.const_view(), wanted));
+    fk::execution exec = memory.on(stream);
+    exec.kernel = kernel;
+    guarded_buffer<std::int32_t> const labels(n);
+    std::vector<std::unique_ptr<guarded_buffer<std::int32_t>>> seen;
+    for (int round = 0; round < 6; ++round) {
+      seen.push_back(std::make_unique<guarded_buffer<std::int32_t>>(n));
+      late_copy_kernel<<<1, 256, 0, stream>>>(points.view().data,
+                                              new_points[round % 2]->const_view().data, n * d);
+      late_copy_kernel<<<1, 256, 0, stream>>>(
+          centroids.view().data, new_centroids[round / 2 % 2]->const_view().data, k * d);
+      fk::predict_async(points.const_view(), centroids.const_view(), {labels.data()}, exec);
+      late_copy_kernel<<<1, 256, 0, stream>>>(seen.back()->data(), labels.data(), n);
+      FLASH_KMEANS_CUDA_CHECK(cudaGetLastError());
+    }
+    stream.wait();
+    for (int round = 0; round < 6; ++round) {
+      EXPECT_EQ(seen[round]->download(), reference_assign(x[round % 2], c[round / 2 % 2]))
+          << "round " << round;
+    }
+  }
+}
+
+// --- Streams -------------------------------------------------------------------------------------
 
 TYPED_TEST(async, small_two_streams_at_once) {
   using T = TypeParam;

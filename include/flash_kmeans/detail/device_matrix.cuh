@@ -102,6 +102,18 @@ struct alignas(sizeof(T) * V) pack {
   T values[V];
 };
 
+// Elements [first, first + V) of a row of `cols`, zeros beyond it. aligned: rows start on 16 bytes,
+// and first is a multiple of V.
+template <int V, class T>
+__device__ pack<T, V> load_padded(T const* row, std::int64_t first, std::int32_t cols,
+                                  bool aligned) {
+  if (aligned && first + V <= cols) return *reinterpret_cast<pack<T, V> const*>(row + first);
+  pack<T, V> loaded;
+#pragma unroll
+  for (int i = 0; i < V; ++i) loaded.values[i] = first + i < cols ? row[first + i] : T(0.0f);
+  return loaded;
+}
+
 // Elements of a row that one lane reads at once: 8 bytes of half, 16 bytes of float and double.
 template <class T>
 inline constexpr int kVector = sizeof(T) == 8 ? 2 : 4;

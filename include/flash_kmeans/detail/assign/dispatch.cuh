@@ -144,6 +144,7 @@ class assignment {
   void queue_centroids(cudaStream_t stream) const {
     norms_params<T> p{};
     p.c = device_matrix<acc const>(c_);
+    p.aligned = rows_aligned(c_, 16);
     p.operand = operand_;
     p.operand_ld = operand_ld_;
     p.bias = bias_;

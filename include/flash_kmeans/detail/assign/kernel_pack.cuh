@@ -41,16 +41,9 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kPackThreads)
     Operand* const to = p.to + (b * Pieces * p.n + i) * p.ld;
     for (std::int64_t f = std::int64_t{lane} * V; f < p.ld; f += std::int64_t{p.lanes} * V) {
       pack<T, kRead> values[V / kRead];
-      if (p.aligned && f + V <= p.d) {
 #pragma unroll
-        for (int j = 0; j < V / kRead; ++j) {
-          values[j] = reinterpret_cast<pack<T, kRead> const*>(from + f)[j];
-        }
-      } else {
-#pragma unroll
-        for (int j = 0; j < V; ++j) {
-          values[j / kRead].values[j % kRead] = f + j < p.d ? from[f + j] : T(0.0f);
-        }
+      for (int j = 0; j < V / kRead; ++j) {
+        values[j] = load_padded<kRead>(from, f + j * kRead, p.d, p.aligned);
       }
       Operand parts[Pieces * V];
 #pragma unroll

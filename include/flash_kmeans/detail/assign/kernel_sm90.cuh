@@ -220,8 +220,7 @@ struct sm90_consumer {
         int const steps = (chunks - 1) * kSm90ChunkSteps +
                           (chunk + chunks == l.chunks ? l.last_steps : kSm90ChunkSteps);
         std::uint32_t const held = stage_units();
-        std::uint32_t x_units =
-            held + operands::kCount * piece_units + group * (64 * 128 / 16);
+        std::uint32_t x_units = held + operands::kCount * piece_units + group * (64 * 128 / 16);
         if (l.keep_points) {
           x_units = points_units(point);
           if (k_tile == begin) ptx::mbarrier_wait(shared.points_full(point.slot), point.parity);
@@ -311,10 +310,8 @@ struct sm90_consumer {
       found.problem = work.problem;
       found.row = sm90_row<Pieces>(p, work, rank) + group * 64;
       if (begin != 0 || to != p.k_tiles) {
-        std::int64_t const units = scalars->units;
-        labels.merge(found, units,
-                     sm90_begin(p, units, blockIdx.x / l.cluster + 1) - work.left - begin,
-                     begin == 0, rank, scalars->last);
+        ptx::mbarrier_wait(shared.sharers_known(), 0);
+        labels.merge(found, scalars, begin == 0, rank);
         found.row = sm90_found::kNone;
       }
       work.next(p);
@@ -344,18 +341,22 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(FLASH_KMEANS_HAS_WGMMA ? kSm90Threads
   auto* const scalars =
       reinterpret_cast<sm90_scalars*>(shared_memory + l.bytes() - kSm90ScalarBytes);
   std::int32_t const rank = l.cluster == 1 ? 0 : static_cast<std::int32_t>(ptx::cluster_rank());
-  if (threadIdx.x == 0) {
+  if (threadIdx.x == 64) {
     ptx::tma_prefetch_map(&p.x);
     ptx::tma_prefetch_map(&p.c);
     ptx::tma_prefetch_map(&p.bias);
-    for (int i = 0; i < l.c_stages; ++i) {
-      ptx::mbarrier_init(shared.stage_full(i), 1);
-      ptx::mbarrier_init(shared.stage_empty(i), kSm90Groups<Pieces> * l.cluster);
+  }
+  if (threadIdx.x < 32) {
+    int const slot = static_cast<int>(threadIdx.x);
+    if (slot < l.c_stages) {
+      ptx::mbarrier_init(shared.stage_full(slot), 1);
+      ptx::mbarrier_init(shared.stage_empty(slot), kSm90Groups<Pieces> * l.cluster);
     }
-    for (int i = 0; i < l.x_slots; ++i) {
-      ptx::mbarrier_init(shared.points_full(i), 1);
-      ptx::mbarrier_init(shared.points_empty(i), kSm90Groups<Pieces>);
+    if (slot < l.x_slots) {
+      ptx::mbarrier_init(shared.points_full(slot), 1);
+      ptx::mbarrier_init(shared.points_empty(slot), kSm90Groups<Pieces>);
     }
+    if (slot == 0) ptx::mbarrier_init(shared.sharers_known(), 2);
     ptx::mbarrier_init_fence();
   }
   if (threadIdx.x < 64) {
@@ -367,8 +368,15 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(FLASH_KMEANS_HAS_WGMMA ? kSm90Threads
     row[swapped ^ 1] = uint4{0, 0, 0, 0};
     ptx::async_proxy_fence();
   }
-  sm90_work const work = sm90_share<kSm90Threads<Pieces>>(p, scalars);
+  sm90_share const share = sm90_find_share<kSm90Threads<Pieces>>(p, scalars);
+  sm90_work const work = share.work;
   if (l.cluster > 1) ptx::cluster_sync();
+  // Divisions that are needed at the end, by threads that have nothing to do.
+  int const which = static_cast<int>(threadIdx.x) - 64;
+  if ((which == 0 || which == 1) && work.any()) {
+    scalars->sharers[which] = share.sharers(p, which);
+    ptx::mbarrier_arrive(shared.sharers_known());
+  }
 
   if (sm90_uniform(static_cast<int>(threadIdx.x) / 128) == 0) {
     ptx::fewer_registers<56>();

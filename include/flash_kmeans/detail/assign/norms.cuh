@@ -20,6 +20,7 @@ template <class T>
 struct norms_params {
   using acc = centroid_t<T>;
   device_matrix<acc const> c;  // [b][k][d], masters
+  bool aligned;                // their rows start on 16 bytes
   void* operand;               // [b][pieces][k][operand_ld] of Operand, zero from d on
   std::int64_t operand_ld;
   acc* bias;  // [b][bias_stride], -|c|^2/2, -inf from k on, or null
@@ -50,15 +51,30 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kNormsThreads) norms_kernel(norms_par
     if (j < p.k) {
       squares = 0;
       acc const* const c = p.c.problem(b) + j * p.c.ld;
-      if constexpr (std::is_void_v<Operand>) {
-        for (int i = lane; i < p.d; i += 32) squares += static_cast<double>(c[i]) * c[i];
-      } else {
-        Operand* const to =
-            static_cast<Operand*>(p.operand) + (b * Pieces * p.k + j) * p.operand_ld;
-        for (int i = lane; i < p.operand_ld; i += 32) {
-          acc const value = i < p.d ? c[i] : acc{0};
-          acc const multiplied = split<Operand, Pieces>(value, to + i, p.k * p.operand_ld);
-          squares += static_cast<double>(multiplied) * multiplied;
+      constexpr int V = 16 / sizeof(acc);
+      std::int64_t width = p.d;
+      if constexpr (!std::is_void_v<Operand>) width = p.operand_ld;  // a multiple of V
+      for (std::int64_t i = lane * V; i < width; i += 32 * V) {
+        pack<acc, V> values = load_padded<V>(c, i, p.d, p.aligned);
+        if constexpr (!std::is_void_v<Operand>) {
+          Operand* const to =
+              static_cast<Operand*>(p.operand) + (b * Pieces * p.k + j) * p.operand_ld + i;
+          Operand parts[Pieces * V];
+#pragma unroll
+          for (int v = 0; v < V; ++v) {
+            values.values[v] = split<Operand, Pieces>(values.values[v], parts + v, V);
+          }
+#pragma unroll
+          for (int piece = 0; piece < Pieces; ++piece) {
+            pack<Operand, V> written;
+#pragma unroll
+            for (int v = 0; v < V; ++v) written.values[v] = parts[piece * V + v];
+            *reinterpret_cast<pack<Operand, V>*>(to + piece * p.k * p.operand_ld) = written;
+          }
+        }
+#pragma unroll
+        for (int v = 0; v < V; ++v) {
+          squares += static_cast<double>(values.values[v]) * values.values[v];
         }
       }
       squares = group_sum(squares, 32);
@@ -67,13 +83,15 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kNormsThreads) norms_kernel(norms_par
     if (lane == 0 && p.bias != nullptr) p.bias[row] = bias;
     if constexpr (!std::is_same_v<acc, double>) {
       if (lane == 0 && p.bias_pieces != nullptr) {
-        __nv_bfloat16* const to = p.bias_pieces + row * kSm90BiasColumns;
-        for (int i = 0; i < kSm90BiasColumns; ++i) to[i] = __nv_bfloat16(0.0f);
+        pack<__nv_bfloat16, kSm90BiasColumns / 2> row_of_pieces[2]{};
         if (bias - bias == 0) {
-          split<__nv_bfloat16, 3>(bias, to, 1);
+          split<__nv_bfloat16, 3>(bias, row_of_pieces[0].values, 1);
         } else {
-          to[0] = __nv_bfloat16(bias);
+          row_of_pieces[0].values[0] = __nv_bfloat16(bias);
         }
+        auto* const to = reinterpret_cast<decltype(&row_of_pieces[0])>(p.bias_pieces) + 2 * row;
+        to[0] = row_of_pieces[0];
+        to[1] = row_of_pieces[1];
       }
     }
   }

@@ -50,12 +50,10 @@ struct sm90_labels {
   }
 
   // The same where several clusters share the centroids: leaves this one's bests in memory, and if
-  // it is the last one of the tile, merges them all. unit: the tile's first one. begins: from the
-  // first centroid on.
-  __device__ void merge(sm90_found found, std::int64_t units, std::int64_t unit, bool begins,
-                        std::int32_t rank, std::uint32_t* last) const {
+  // it is the last one of the tile, merges them all. begins: from the first centroid on.
+  __device__ void merge(sm90_found found, sm90_scalars* scalars, bool begins,
+                        std::int32_t rank) const {
     sm90_layout const& l = p.layout;
-    std::int64_t const clusters = sm90_clusters(p, units);
     // A cluster shares at most its first tile, which others began, and its last one.
     sm90_partial* const partials = p.partials + rank * kSm90Points<Pieces> + group * 64;
     std::int64_t const stride = l.cluster * kSm90Points<Pieces>;
@@ -66,23 +64,22 @@ struct sm90_labels {
       std::int32_t const nearest = found.best.nearest(h);
       if (thread % 4 == 0) partials[slot * stride + row(h)] = {found.best.score[h], nearest};
     }
-    // Unit u belongs to the last cluster whose share begins at or before it.
-    auto const from = static_cast<std::int32_t>(((unit + 1) * clusters - 1) / units);
-    auto const to = static_cast<std::int32_t>(((unit + p.k_tiles) * clusters - 1) / units);
+    sm90_sharers const sharers = scalars->sharers[begins ? 1 : 0];
     __threadfence();
     sync();
     if (thread == 0) {
-      std::uint32_t const others = to - from;
-      last[group] = atomicInc(p.counters + (from * l.cluster + rank) * kSm90Groups<Pieces> + group,
-                              others) == others;
+      std::uint32_t const others = sharers.last - sharers.first;
+      std::uint32_t* const counter =
+          p.counters + (sharers.first * l.cluster + rank) * kSm90Groups<Pieces> + group;
+      scalars->last[group] = atomicInc(counter, others) == others;
     }
     sync();
-    if (last[group] != 0 && thread < 64) {
+    if (scalars->last[group] != 0 && thread < 64) {
       __threadfence();
       best_score<float> all;
-      for (std::int32_t i = from; i <= to; ++i) {
+      for (std::int32_t i = sharers.first; i <= sharers.last; ++i) {
         sm90_partial const* const partial =
-            partials + (2 * i + (i == from ? 1 : 0)) * stride + thread;
+            partials + (2 * i + (i == sharers.first ? 1 : 0)) * stride + thread;
         all.merge(__ldcg(&partial->score), __ldcg(&partial->index));
       }
       write(found, found.row + thread, all.index);

@@ -74,6 +74,9 @@ struct sm90_shared {
     return barriers + (kSm90MaxStages + slot) * 16;
   }
   __device__ std::uint32_t points_empty(int slot) const { return points_full(slot) + 8; }
+  __device__ std::uint32_t sharers_known() const {
+    return barriers + (kSm90MaxStages + kSm90MaxPointSlots) * 16;
+  }
 };
 
 // The same value in all lanes, told to the compiler: wgmma may not stand on paths that it takes for
@@ -110,11 +113,16 @@ __device__ std::uint32_t sm90_row(sm90_params const& p, sm90_work const& work, s
   return static_cast<std::uint32_t>(work.tile * p.layout.cluster + rank) * kSm90Points<Pieces>;
 }
 
+// Clusters that share the centroids of a point tile.
+struct sm90_sharers {
+  std::int32_t first, last;
+};
+
 // What the threads of a block tell each other once, behind the barriers.
 struct sm90_scalars {
-  std::int64_t units;     // of all problems that still run
-  std::int32_t problem;   // in which this cluster begins
-  std::uint32_t last[3];  // whether a warpgroup is the last one of a shared tile
+  std::int32_t problem;     // in which this cluster begins
+  sm90_sharers sharers[2];  // of its first point tile, and of its last one
+  std::uint32_t last[3];    // whether a warpgroup is the last one of a shared tile
 };
 static_assert(sizeof(sm90_scalars) <= kSm90ScalarBytes);
 
@@ -134,9 +142,25 @@ __device__ inline std::int64_t sm90_begin(sm90_params const& p, std::int64_t uni
   return units * cluster / clusters;
 }
 
+struct sm90_share {
+  sm90_work work;
+  std::int64_t units;  // of all problems that still run
+  std::int64_t begin;  // first one of this cluster
+
+  // Of the point tile that the share begins with (i = 0) or ends with (1).
+  __device__ sm90_sharers sharers(sm90_params const& p, int i) const {
+    std::int32_t const ends_at = (work.from + work.left - 1) % p.k_tiles;
+    std::int64_t const tile = i == 0 ? begin - work.from : begin + work.left - 1 - ends_at;
+    // Unit u belongs to the last cluster whose share begins at or before it.
+    std::int64_t const clusters = sm90_clusters(p, units);
+    return {static_cast<std::int32_t>(((tile + 1) * clusters - 1) / units),
+            static_cast<std::int32_t>(((tile + p.k_tiles) * clusters - 1) / units)};
+  }
+};
+
 // Counts problems that still run and finds this cluster's first one. All threads of the block call.
 template <int Threads>
-__device__ sm90_work sm90_share(sm90_params const& p, sm90_scalars* scalars) {
+__device__ sm90_share sm90_find_share(sm90_params const& p, sm90_scalars* scalars) {
   std::int64_t running = p.b;
   if (p.status != nullptr) {
     running = 0;
@@ -155,10 +179,7 @@ __device__ sm90_work sm90_share(sm90_params const& p, sm90_scalars* scalars) {
   std::int64_t const rest = begin - ordinal * per_problem;
   work.tile = static_cast<std::int32_t>(rest / p.k_tiles);
   work.from = static_cast<std::int32_t>(rest - std::int64_t{work.tile} * p.k_tiles);
-  if (threadIdx.x == 0) {
-    scalars->units = units;
-    scalars->problem = static_cast<std::int32_t>(ordinal);
-  }
+  if (threadIdx.x == 0) scalars->problem = static_cast<std::int32_t>(ordinal);
   if (running != p.b) {
     // The running problem that `ordinal` others precede.
     std::int64_t before = 0;
@@ -180,7 +201,7 @@ __device__ sm90_work sm90_share(sm90_params const& p, sm90_scalars* scalars) {
   work.tile = sm90_uniform(work.tile);
   work.from = sm90_uniform(work.from);
   work.left = sm90_uniform(work.left);
-  return work;
+  return {work, units, begin};
 }
 
 #endif

@@ -48,7 +48,7 @@ inline constexpr int kSm90BiasRowBytes = kSm90BiasColumns * 2;
 inline constexpr int kSm90OnesBytes = 64 * kSm90BiasRowBytes;
 inline constexpr int kSm90MaxStages = 6;
 inline constexpr int kSm90MaxPointSlots = 6;
-inline constexpr int kSm90BarrierBytes = (kSm90MaxStages + kSm90MaxPointSlots) * 16;
+inline constexpr int kSm90BarrierBytes = (kSm90MaxStages + kSm90MaxPointSlots + 1) * 16;
 inline constexpr int kSm90ScalarBytes = 32;
 inline constexpr int kSm90SharedBytes = 227 * 1024;  // that a block of sm_90 can have
 
