@@ -45,9 +45,9 @@ inline namespace FLASH_KMEANS_ABI {
 // options       [in]  as for fit
 // exec          [in]  kernel and precision count
 //
-// Roughly 16 b n for the sort, 4 b k d (6 for half and bfloat16, 8 for double) for sums and
-// operands, and up to 12 MiB a problem for partial sums. The sm90 kernel adds 32 b k, and where it
-// packs points (see predict_workspace_bytes) their copy.
+// Roughly 8 b n for the sort (16 beyond 2^21 points or 2048 clusters), 4 b k d (6 for half and
+// bfloat16, 8 for double) for sums and operands, and up to 36 MiB a problem for partial sums. The
+// sm90 kernel adds 32 b k, and where it packs points (see predict_workspace_bytes) their copy.
 // Synchronises nothing. Throws std::invalid_argument for a bad shape or option, cuda_error without
 // a device.
 template <class P, class C>
@@ -87,12 +87,12 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
 // converged stays as it is while others go on, and every problem ends with the bits that it would
 // end with alone.
 //
-// Cost an iteration: 2 b n k d FLOPs; the points are read twice (assignment, update), and about
-// 60 b n bytes move for the sort. A tolerance above 0 reads the points once more per fit; a closing
+// Cost an iteration: 2 b n k d FLOPs; the points are read twice (assignment, update), and 16 b n
+// bytes (60 beyond 2^21 points or 2048 clusters) move for the sort. A tolerance above 0 reads the points once more per fit; a closing
 // assignment costs one more assignment and one more read of the points for the inertia.
 // The number of kernels depends on shape and options only. Iterations after convergence are queued
-// too and end early on the device, all but the sort: choose max_iterations accordingly, or call
-// fit, which looks.
+// too and end early on the device, all but the sort beyond 2^21 points or 2048 clusters: choose
+// max_iterations accordingly, or call fit, which looks.
 //
 // Deterministic: the same input, options and device give the same bits.
 // Synchronises nothing and, given a workspace, allocates nothing; can be captured into a CUDA

@@ -111,6 +111,42 @@ TYPED_TEST(update, small_exact) { expect_exact<TypeParam>(small_shapes()); }
 
 TYPED_TEST(update, large_exact) { expect_exact<TypeParam>(large_shapes()); }
 
+// Up to 2048 buckets, k and the one for labels outside, are sorted by counting, in one tile or many;
+// more by radix.
+TYPED_TEST(update, small_every_way_to_sort) {
+  using T = TypeParam;
+  for (std::int64_t const n : {std::int64_t{129}, std::int64_t{5000}}) {
+    for (std::int64_t const k : {1, 2, 100, 255, 256, 1024, 2047, 2048, 3000}) {
+      SCOPED_TRACE(text("n ", n, ", k ", k));
+      std::vector<std::int32_t> labels = random_labels(2 * n, k, 91);
+      for (std::size_t i = 0; i < labels.size(); i += 11) labels[i] = i % 2 == 0 ? -1 : 1 << 30;
+      std::vector<matrix> const x{integer_points(n, 3, 92), integer_points(n, 3, 93)};
+      std::vector<matrix> const c{integer_points(k, 3, 94), integer_points(k, 3, 95)};
+      layout how;
+      how.batch = {2, 1};
+      auto const run = run_update<T>(x, labels, c, how, how);
+      for (std::int64_t b = 0; b < 2; ++b) {
+        auto const own = slice(labels, b, n);
+        matrix const expected = reference_update(x[b], own, c[b]);
+        ASSERT_TRUE(same_bits(slice(run.centroids, b, k * 3), to_type<centroid_of<T>>(expected)));
+        ASSERT_TRUE(index_matches(run.index, b, n, k, own));
+      }
+    }
+  }
+}
+
+// More points than the counting sort takes, and so many chunks that they are folded.
+TYPED_TEST(update, large_two_million_points) {
+  using T = TypeParam;
+  std::int64_t const n = (1 << 21) + 5000;
+  matrix const x = integer_points(n, 4, 96, -1, 1);
+  for (std::int64_t const k : {3, 1000}) {
+    SCOPED_TRACE(text("k ", k));
+    expect_exact<T>(x, random_labels(n, k, 97), integer_points(k, 4, 98));
+    if (::testing::Test::HasFatalFailure()) return;
+  }
+}
+
 TYPED_TEST(update, small_labels_out_of_range_are_ignored) {
   using T = TypeParam;
   std::int64_t const n = 1000, k = 7;

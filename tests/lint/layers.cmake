@@ -12,7 +12,7 @@ set(table
     "2 detail/ptx/[a-z0-9_]+\\.cuh"
     "3 detail/([a-z]+/)?kernel_[a-z0-9_]+\\.cuh"
     "3 detail/assign/((argmin|norms|pieces|sm90_[a-z]+)\\.cuh|tiles\\.hpp)"
-    "3 detail/(device_matrix|reduce|update/sorted|convergence/moments)\\.cuh"
+    "3 detail/(device_matrix|reduce|update/(sorted|counting)|convergence/moments)\\.cuh"
     "4 detail/(launch|tensor_map|workspace)\\.cuh"
     "4 detail/[a-z]+/dispatch\\.cuh"
     "4 detail/update/sort\\.cuh"

@@ -114,6 +114,20 @@ __device__ pack<T, V> load_padded(T const* row, std::int64_t first, std::int32_t
   return loaded;
 }
 
+// Writes those of V elements that lie inside a row of `cols`, as load_padded reads them.
+template <int V, class T>
+__device__ void store_padded(pack<T, V> const& values, T* row, std::int64_t first,
+                             std::int32_t cols, bool aligned) {
+  if (aligned && first + V <= cols) {
+    *reinterpret_cast<pack<T, V>*>(row + first) = values;
+    return;
+  }
+#pragma unroll
+  for (int i = 0; i < V; ++i) {
+    if (first + i < cols) row[first + i] = values.values[i];
+  }
+}
+
 // Elements of a row that one lane reads at once: 8 bytes of half, 16 bytes of float and double.
 template <class T>
 inline constexpr int kVector = sizeof(T) == 8 ? 2 : 4;

@@ -17,6 +17,16 @@ __device__ Value group_sum(Value value, int lanes) {
   return value;
 }
 
+// Sum of the warp's values up to and with this lane's.
+template <class Value>
+__device__ Value warp_inclusive_sum(Value value) {
+  for (int step = 1; step < 32; step *= 2) {
+    Value const other = __shfl_up_sync(0xffffffffu, value, step);
+    if (static_cast<int>(threadIdx.x % 32) >= step) value += other;
+  }
+  return value;
+}
+
 // Sum over the block; thread 0 gets it. All threads of a block of whole warps call it.
 __device__ inline double block_sum(double value) {
   __shared__ double warp_sums[32];

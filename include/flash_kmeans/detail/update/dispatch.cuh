@@ -13,7 +13,6 @@
 #include "../workspace.cuh"
 #include "kernel_finish.cuh"
 #include "kernel_fold.cuh"
-#include "kernel_index.cuh"
 #include "kernel_segments.cuh"
 #include "sort.cuh"
 
@@ -40,15 +39,17 @@ class centroid_update {
     std::int64_t const vectors = ceil_div<std::int64_t>(x.cols, vector_ ? V : 1);
     lanes_ = std::min<std::int64_t>(vectors, 128);
     column_blocks_ = ceil_div(vectors, lanes_);
-    // About a million accumulators a problem fill the GPU and bound the slots' memory; chunks
-    // shorter than 64 points would spend more on borders than they gain.
-    constexpr std::int64_t kAccumulators = 1 << 20, kShortestChunk = 64;
-    std::int64_t const chunk = std::max(
-        kShortestChunk, ceil_div(x.rows, std::max<std::int64_t>(1, kAccumulators / x.cols)));
-    chunks_ = {static_cast<std::uint32_t>(chunk),
-               static_cast<std::uint32_t>(ceil_div(x.rows, chunk)), kFold};
+    // Enough chunks to fill the GPU evenly. Shorter ones would spend more on borders than they
+    // gain, but for small problems, where nothing else runs meanwhile.
+    constexpr std::int64_t kElements = 1 << 22, kSmallProblem = 1 << 14;
+    std::int64_t const shortest = x.rows <= kSmallProblem ? 32 : 64;
+    std::int64_t const chunk =
+        std::max(shortest, ceil_div(x.rows, std::max<std::int64_t>(1, kElements / x.cols)));
+    auto const chunks = static_cast<std::uint32_t>(ceil_div(x.rows, chunk));
+    chunks_ = {static_cast<std::uint32_t>(chunk), chunks, chunks > kMostPieces ? kFold : kNoFold};
     sums_ = memory.take<acc>(group_ * c.rows * x.cols);
     slots_ = memory.take<acc>(group_ * chunks_.per_problem * 2 * x.cols);
+    within_ = memory.take<std::uint8_t>(group_ * chunks_.per_problem);
     folded_ = memory.take<double>(group_ * chunks_.runs_per_problem() * x.cols);
     shifts_ = memory.take<double>(b_ * c.rows);
   }
@@ -56,19 +57,19 @@ class centroid_update {
   // One update of the masters. status: problems that have converged keep theirs.
   void queue(std::int32_t const* labels, fit_status const* status, cluster_index const& index,
              cudaStream_t stream) {
-    for_each_group(labels, stream, [&](sorted_points const& sorted, std::int64_t problems) {
-      queue_segments(sorted, problems, status, stream);
-      queue_fold(sorted, problems, stream);
-      queue_finish(sorted, problems, status, stream);
-      if (wanted(index)) queue_index(sorted, problems, index, stream);
-    });
+    // By-products are those of all problems.
+    fit_status const* const sorted_unless = wanted(index) ? nullptr : status;
+    for_each_group(labels, sorted_unless, index, stream,
+                   [&](sorted_points const& sorted, std::int64_t problems) {
+                     queue_segments(sorted, problems, status, stream);
+                     queue_fold(sorted, problems, status, stream);
+                     queue_finish(sorted, problems, status, stream);
+                   });
   }
 
   // Only the by-products of these labels.
   void queue_index(std::int32_t const* labels, cluster_index const& index, cudaStream_t stream) {
-    for_each_group(labels, stream, [&](sorted_points const& sorted, std::int64_t problems) {
-      queue_index(sorted, problems, index, stream);
-    });
+    for_each_group(labels, nullptr, index, stream, [](sorted_points const&, std::int64_t) {});
   }
 
   // [b][k], squared distance that each centroid moved in the last update of a problem that had not
@@ -76,20 +77,24 @@ class centroid_update {
   double const* shifts() const { return shifts_; }
 
  private:
+  // Chunks that finish_kernel adds up without help.
+  static constexpr std::uint32_t kMostPieces = 1024, kNoFold = 0x7fffffff;
+
   static std::int64_t buckets(std::int64_t k, label_source labels) {
     return labels == label_source::caller ? k + 1 : k;
   }
 
-  // Positions and clusters of a group are counted in 31 bits: sort, grids and keys hold them.
+  // Positions and clusters of a group are counted in 31 bits: sort and grids hold them.
   static std::int64_t group_size(std::int64_t b, std::int64_t n, std::int64_t buckets) {
     return std::min({b, std::int64_t{2147483647} / n, std::int64_t{2147483647} / buckets});
   }
 
   template <class Body>
-  void for_each_group(std::int32_t const* labels, cudaStream_t stream, Body&& body) {
+  void for_each_group(std::int32_t const* labels, fit_status const* status,
+                      cluster_index const& index, cudaStream_t stream, Body&& body) {
     for (std::int64_t first = 0; first < b_; first += group_) {
       std::int64_t const problems = std::min(group_, b_ - first);
-      body(sort_.queue(labels + first * x_.rows, first, problems, stream), problems);
+      body(sort_.queue(labels + first * x_.rows, first, problems, status, index, stream), problems);
     }
   }
 
@@ -100,6 +105,7 @@ class centroid_update {
     p.x = device_matrix<T const>(x_);
     p.sums = sums_;
     p.slots = slots_;
+    p.within = within_;
     p.status = status;
     p.chunks = chunks_;
     p.count = static_cast<std::uint32_t>(problems * chunks_.per_problem);
@@ -112,12 +118,13 @@ class centroid_update {
            blocks, kSegmentsThreads, stream, p);
   }
 
-  // Nothing for small problems: a run lies between two other chunks of its cluster.
-  void queue_fold(sorted_points const& sorted, std::int64_t problems, cudaStream_t stream) const {
-    if (chunks_.per_problem <= 2 * kFold) return;
+  void queue_fold(sorted_points const& sorted, std::int64_t problems, fit_status const* status,
+                  cudaStream_t stream) const {
+    if (chunks_.runs_per_problem() == 0) return;
     launch(fold_kernel<acc>, "fold_kernel", problems * chunks_.runs_per_problem(), kFoldThreads,
            stream,
-           fold_params<acc>{sorted, slots_, folded_, chunks_, static_cast<std::int32_t>(x_.cols)});
+           fold_params<acc>{slots_, within_, folded_, status, sorted.first, chunks_,
+                            static_cast<std::int32_t>(x_.cols)});
   }
 
   void queue_finish(sorted_points const& sorted, std::int64_t problems, fit_status const* status,
@@ -128,25 +135,17 @@ class centroid_update {
     p.slots = slots_;
     p.folded = folded_;
     p.c = device_matrix<acc>(c_);
+    p.aligned = rows_aligned(c_, 16);
     p.shifts = shifts_;
     p.status = status;
     p.chunks = chunks_;
+    p.clusters = static_cast<std::uint32_t>(problems * sorted.k);
     p.d = static_cast<std::int32_t>(x_.cols);
-    p.cols = power_of_two_for(p.d, kFinishColumns);
-    std::int64_t const clusters = problems * sorted.k;
-    // Few clusters are large ones: more teams to fold their slots.
-    constexpr std::int64_t kFewClusters = 512;
-    int const threads = clusters < kFewClusters ? kFinishThreads : std::max(p.cols, 32);
-    launch(finish_kernel<T>, "finish_kernel", clusters, threads, stream, p);
-  }
-
-  static void queue_index(sorted_points const& sorted, std::int64_t problems,
-                          cluster_index const& index, cudaStream_t stream) {
-    index_params const p{sorted, index, problems * (std::int64_t{sorted.k} + 1)};
-    launch(
-        index_kernel<kIndexThreads>, "index_kernel",
-        ceil_div<std::int64_t>(std::max<std::int64_t>(sorted.count, p.boundaries), kIndexThreads),
-        kIndexThreads, stream, p);
+    // Few clusters are large ones: a block for each.
+    constexpr std::uint32_t kFewClusters = 256;
+    p.per_block = p.clusters <= kFewClusters ? 1 : kFinishShares;
+    launch(finish_kernel<T>, "finish_kernel", ceil_div(p.clusters, p.per_block), kFinishThreads,
+           stream, p);
   }
 
   matrix_view<T const> x_;
@@ -159,6 +158,7 @@ class centroid_update {
   chunking chunks_;
   acc* sums_;
   acc* slots_;
+  std::uint8_t* within_;
   double* folded_;
   double* shifts_;
 };

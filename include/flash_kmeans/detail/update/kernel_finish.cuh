@@ -1,13 +1,13 @@
 // From segment sums to centroids: folds a cluster's slots, divides, keeps empty clusters, measures
 // the shift.
 //
-// One block a cluster. `cols` threads stand side by side over the features; where there are more,
-// they form teams that share the slots of a cluster which spans many chunks. The slots are always
-// dealt out to kFinishShares sums, however many teams there are, so the size of the block changes
-// no bit.
+// A warp stands over 32 x V features at a time and finishes a cluster alone, unless the cluster spans
+// many chunks: then all warps of the block share its slots. They are always dealt out to
+// kFinishShares sums that are added in order, so what a cluster is finished by changes no bit.
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "../../types.hpp"
 #include "../config.cuh"
@@ -18,9 +18,8 @@
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
 
-inline constexpr int kFinishThreads = 1024;  // at most; always a multiple of 32
-inline constexpr int kFinishColumns = 256;   // at most
 inline constexpr int kFinishShares = 8;
+inline constexpr int kFinishThreads = 32 * kFinishShares;
 
 template <class T>
 struct finish_params {
@@ -30,85 +29,135 @@ struct finish_params {
   acc const* slots;          // [chunks][2][d]
   double const* folded;      // [problems][runs_per_problem][d], kernel_fold.cuh
   device_matrix<acc> c;      // [b][k][d], updated
+  bool aligned;              // rows of c start on 16 bytes
   double* shifts;            // [b * k], squared distance that each centroid moved
   fit_status const* status;  // [b] or null: problems that have converged stay as they are
   chunking chunks;
+  std::uint32_t clusters;   // problems * k
+  std::uint32_t per_block;  // clusters, 1 to kFinishShares
   std::int32_t d;
-  std::int32_t cols;  // divides the block
+};
+
+// Which rows of slots and folded slots add up to a cluster.
+struct finish_pieces {
+  // Chunks and runs count inside the problem. Pieces in order: chunks up to a run's border, whole
+  // runs, chunks to the end. The last chunk may end in another cluster, so it belongs to no run.
+  std::uint32_t first, first_run, head, runs, tail, count;
+
+  __device__ finish_pieces(chunking const& chunks, std::uint32_t begin, std::uint32_t points) {
+    first = begin / chunks.chunk;
+    std::uint32_t const last = (begin + points - 1) / chunks.chunk;
+    std::uint32_t const last_run = last / chunks.fold;
+    first_run = first / chunks.fold + 1;
+    runs = last_run > first_run ? last_run - first_run : 0;
+    head = runs > 0 ? first_run * chunks.fold - first : last - first + 1;
+    tail = last_run * chunks.fold;
+    count = head + runs + (runs > 0 ? last - tail + 1 : 0);
+  }
+
+  // Slot of a piece among [chunks][2], or what was folded of it.
+  __device__ bool is_folded(std::uint32_t piece) const {
+    return piece >= head && piece < head + runs;
+  }
+  __device__ std::int64_t folded(std::uint32_t piece) const { return first_run + (piece - head); }
+  __device__ std::int64_t slot(std::uint32_t piece) const {
+    if (piece == 0) return std::int64_t{first} * 2 + 1;
+    return 2 * (piece < head ? std::int64_t{first} + piece
+                             : std::int64_t{tail} + (piece - head - runs));
+  }
 };
 
 template <class T>
-FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, 1)
-    finish_kernel(finish_params<T> const p) {
+FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads) finish_kernel(finish_params<T> const p) {
   using acc = typename finish_params<T>::acc;
-  __shared__ double parts[kFinishShares][kFinishColumns];
-  __shared__ std::uint32_t bounds[2];
+  constexpr int V = 16 / sizeof(acc);
+  __shared__ double parts[kFinishShares][V][32];
+  __shared__ bool crowded[kFinishShares];
   sorted_points const& s = p.sorted;
-  std::uint32_t const problem = blockIdx.x / s.k, label = blockIdx.x - problem * s.k;
-  std::int64_t const b = s.first + problem;
-  if (p.status != nullptr && p.status[b].converged != 0) return;
+  std::uint32_t const lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  bool const aligned = p.d % V == 0;  // rows of sums and slots
 
-  if (threadIdx.x < 2)
-    bounds[threadIdx.x] = s.lower_bound(problem, problem * s.buckets + label + threadIdx.x);
-  __syncthreads();
-  std::uint32_t const begin = bounds[0], count = bounds[1] - bounds[0];
-  double* const shift = p.shifts + b * s.k + label;
-  if (count == 0) {
-    if (threadIdx.x == 0) *shift = 0;
-    return;
-  }
-
-  // Chunks and runs count inside the problem.
-  std::uint32_t const fold = p.chunks.fold, position = begin - problem * s.n;
-  std::uint32_t const first = position / p.chunks.chunk;
-  std::uint32_t const last = (position + count - 1) / p.chunks.chunk;
-  // The slots to add, in order: chunks up to a run's border, whole runs, chunks to the end. The
-  // last chunk may end in another cluster, so it belongs to no run.
-  std::uint32_t const first_run = first / fold + 1, last_run = last / fold;
-  std::uint32_t const runs = last_run > first_run ? last_run - first_run : 0;
-  std::uint32_t const head = runs > 0 ? first_run * fold - first : last - first + 1;
-  std::uint32_t const tail = last_run * fold;
-  std::uint32_t const pieces = head + runs + (runs > 0 ? last - tail + 1 : 0);
-  acc const* const slots = p.slots + std::int64_t{problem} * p.chunks.per_problem * 2 * p.d;
-  double const* const folded = p.folded + std::int64_t{problem} * p.chunks.runs_per_problem() * p.d;
-  auto piece_sum = [&](std::uint32_t piece, std::int32_t i) -> double {
-    if (piece < head)
-      return slots[(std::int64_t{first + piece} * 2 + (piece == 0 ? 1 : 0)) * p.d + i];
-    if (piece < head + runs) return folded[std::int64_t{first_run + (piece - head)} * p.d + i];
-    return slots[std::int64_t{tail + (piece - head - runs)} * 2 * p.d + i];
+  // together: all warps of the block call, and the first one writes. Returns whether they must.
+  auto finish = [&](std::uint32_t cluster, auto together) {
+    constexpr bool kTogether = decltype(together)::value;
+    std::uint32_t const problem = cluster / s.k, label = cluster - problem * s.k;
+    std::int64_t const b = s.first + problem;
+    if (p.status != nullptr && p.status[b].converged != 0) return false;
+    std::uint32_t const* const offsets = s.offsets_of(problem) + label;
+    std::uint32_t const begin = offsets[0], points = offsets[1] - begin;
+    double* const shift = p.shifts + b * s.k + label;
+    if (points == 0) {
+      if (lane == 0) *shift = 0;
+      return false;
+    }
+    finish_pieces const pieces(p.chunks, begin, points);
+    if (!kTogether && pieces.count > kFinishShares) return true;
+    acc const* const slots = p.slots + std::int64_t{problem} * p.chunks.per_problem * 2 * p.d;
+    double const* const folded =
+        p.folded + std::int64_t{problem} * p.chunks.runs_per_problem() * p.d;
+    acc* const c = p.c.problem(b) + label * p.c.ld;
+    double moved = 0;
+    for (std::int32_t first = 0; first < p.d; first += 32 * V) {
+      std::int32_t const i = first + static_cast<std::int32_t>(lane) * V;
+      auto add = [&](double(&to)[V], pack<acc, V> const& values) {
+#pragma unroll
+        for (int v = 0; v < V; ++v) to[v] += static_cast<double>(values.values[v]);
+      };
+      auto add_piece = [&](double(&to)[V], std::uint32_t piece) {
+        if (pieces.is_folded(piece)) {
+          double const* const from = folded + pieces.folded(piece) * p.d;
+#pragma unroll
+          for (int v = 0; v < V; ++v) to[v] += i + v < p.d ? from[i + v] : 0;
+        } else {
+          add(to, load_padded<V>(slots + pieces.slot(piece) * p.d, i, p.d, aligned));
+        }
+      };
+      double sum[V] = {};
+      if constexpr (kTogether) {
+        double part[V] = {};
+#pragma unroll 4
+        for (std::uint32_t piece = warp; piece < pieces.count; piece += kFinishShares) {
+          add_piece(part, piece);
+        }
+        __syncthreads();  // what was there has been read
+#pragma unroll
+        for (int v = 0; v < V; ++v) parts[warp][v][lane] = part[v];
+        __syncthreads();
+        if (warp != 0) continue;
+        for (int share = 0; share < kFinishShares; ++share) {
+#pragma unroll
+          for (int v = 0; v < V; ++v) sum[v] += parts[share][v][lane];
+        }
+      } else if (pieces.count == 1) {
+        add(sum, load_padded<V>(p.sums + std::int64_t{cluster} * p.d, i, p.d, aligned));
+      } else {
+#pragma unroll 2
+        for (std::uint32_t piece = 0; piece < pieces.count; ++piece) add_piece(sum, piece);
+      }
+      pack<acc, V> const old = load_padded<V>(c, i, p.d, p.aligned);
+      pack<acc, V> mean;
+#pragma unroll
+      for (int v = 0; v < V; ++v) {
+        mean.values[v] = static_cast<acc>(sum[v] / points);
+        double const difference = static_cast<double>(mean.values[v]) - old.values[v];
+        if (i + v < p.d) moved += difference * difference;
+      }
+      store_padded<V>(mean, c, i, p.d, p.aligned);
+    }
+    if (kTogether && warp != 0) return false;
+    moved = group_sum(moved, 32);
+    if (lane == 0) *shift = moved;
+    return false;
   };
 
-  int const col = threadIdx.x % p.cols, team = threadIdx.x / p.cols, teams = blockDim.x / p.cols;
-  acc* const c = p.c.problem(b) + label * p.c.ld;
-  double moved = 0;
-  for (std::int32_t base = 0; base < p.d; base += p.cols) {
-    std::int32_t const i = base + col;
-    if (i < p.d && first != last) {
-      for (int share = team; share < kFinishShares; share += teams) {
-        double part = 0;
-#pragma unroll 4
-        for (std::uint32_t piece = share; piece < pieces; piece += kFinishShares)
-          part += piece_sum(piece, i);
-        parts[share][col] = part;
-      }
-    }
-    __syncthreads();
-    if (team == 0 && i < p.d) {
-      double sum = 0;
-      if (first == last) {
-        sum = p.sums[static_cast<std::int64_t>(blockIdx.x) * p.d + i];
-      } else {
-        for (int share = 0; share < kFinishShares; ++share) sum += parts[share][col];
-      }
-      acc const mean = static_cast<acc>(sum / count);
-      double const difference = static_cast<double>(mean) - c[i];
-      c[i] = mean;
-      moved += difference * difference;
-    }
-    __syncthreads();
+  std::uint32_t const first = blockIdx.x * p.per_block;
+  bool const own = warp < p.per_block && first + warp < p.clusters;
+  bool const crowd = own && finish(first + warp, std::false_type{});
+  if (lane == 0) crowded[warp] = crowd;
+  __syncthreads();
+  for (std::uint32_t w = 0; w < p.per_block; ++w) {
+    if (crowded[w]) finish(first + w, std::true_type{});
   }
-  moved = block_sum(moved);
-  if (threadIdx.x == 0) *shift = moved;
 }
 
 }  // namespace FLASH_KMEANS_ABI

@@ -20,9 +20,11 @@ inline constexpr std::uint32_t kFold = 64;
 
 template <class Acc>
 struct fold_params {
-  sorted_points sorted;
-  Acc const* slots;  // [chunks][2][d]
-  double* folded;    // [problems][runs_per_problem][d]
+  Acc const* slots;            // [chunks][2][d]
+  std::uint8_t const* within;  // [chunks], kernel_segments.cuh
+  double* folded;              // [problems][runs_per_problem][d]
+  fit_status const* status;    // [b] or null: problems that have converged need no sums
+  std::int64_t first;          // problem of the call that the group begins with
   chunking chunks;
   std::int32_t d;
 };
@@ -32,12 +34,9 @@ template <class Acc>
 FLASH_KMEANS_KERNEL void __launch_bounds__(kFoldThreads) fold_kernel(fold_params<Acc> const p) {
   std::uint32_t const runs = p.chunks.runs_per_problem();
   std::uint32_t const problem = blockIdx.x / runs, run = blockIdx.x - problem * runs;
-  std::uint32_t const problem_begin = problem * p.sorted.n, length = kFold * p.chunks.chunk;
-  std::uint32_t const begin = problem_begin + run * length;
-  std::uint32_t const end =
-      problem_begin + p.sorted.n - begin > length ? begin + length : problem_begin + p.sorted.n;
-  if (run == 0 || p.sorted.keys[begin - 1] != p.sorted.keys[end - 1]) return;
+  if (p.status != nullptr && p.status[p.first + problem].converged != 0) return;
   std::int64_t const first = std::int64_t{problem} * p.chunks.per_problem + run * kFold;
+  if (!__syncthreads_and(threadIdx.x >= kFold || p.within[first + threadIdx.x] != 0)) return;
   for (std::int32_t i = threadIdx.x; i < p.d; i += kFoldThreads) {
     double sum = 0;
 #pragma unroll 8

@@ -27,6 +27,7 @@ struct segments_params {
   device_matrix<T const> x;  // [b][n][d]
   acc* sums;                 // [problems * k][d]
   acc* slots;                // [chunks][2][d]
+  std::uint8_t* within;      // [chunks] 1: inside a cluster that began before and goes on
   fit_status const* status;  // [b] or null: problems that have converged need no sums
   chunking chunks;
   std::uint32_t count;  // chunks, over all problems of the group
@@ -46,36 +47,53 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSegmentsThreads)
   std::uint32_t const chunk = blockIdx.x / p.column_blocks * workers + worker;
   std::int32_t const column =
       ((blockIdx.x % p.column_blocks) * p.lanes + threadIdx.x % p.lanes) * V;
-  if (worker >= workers || chunk >= p.count || column >= p.d) return;
+  if (worker >= workers || chunk >= p.count) return;
   std::uint32_t const problem = chunk / p.chunks.per_problem;
   if (p.status != nullptr && p.status[s.first + problem].converged != 0) return;
-  std::uint32_t const problem_begin = problem * s.n, problem_end = problem_begin + s.n;
-  std::uint32_t const begin =
-      problem_begin + (chunk - problem * p.chunks.per_problem) * p.chunks.chunk;
-  std::uint32_t const end =
-      problem_end - begin > p.chunks.chunk ? begin + p.chunks.chunk : problem_end;
+  std::uint32_t const begin = (chunk - problem * p.chunks.per_problem) * p.chunks.chunk;
+  std::uint32_t const end = s.n - begin > p.chunks.chunk ? begin + p.chunks.chunk : s.n;
   T const* const x = p.x.problem(s.first + problem) + column;
+  std::uint32_t const first_point = problem * s.step;
+  std::uint32_t const* const order = s.order_of(problem);
+  std::uint32_t const* const offsets = s.offsets_of(problem);
 
-  std::uint32_t key = s.keys[begin];
-  bool from_before = begin > problem_begin && s.keys[begin - 1] == key;
+  // The bucket that holds the first position; warps of one worker look together.
+  std::uint32_t bucket = 0, above = s.buckets;
+  if (p.lanes % 32 == 0) {
+    std::uint32_t const lane = threadIdx.x % 32;
+    while (above - bucket > 1) {
+      std::uint32_t const step = (above - bucket + 31) / 32, at = bucket + (lane + 1) * step;
+      std::uint32_t const below =
+          __popc(__ballot_sync(0xffffffffu, at < above && offsets[at] <= begin));
+      bucket += below * step;
+      above = min(above, bucket + step);
+    }
+  } else {
+    while (above - bucket > 1) {
+      std::uint32_t const middle = (bucket + above) / 2;
+      (offsets[middle] <= begin ? bucket : above) = middle;
+    }
+  }
+  if (column >= p.d) return;
+  std::uint32_t next = offsets[bucket + 1];
+  bool from_before = offsets[bucket] < begin;
   acc sum[V] = {};
   auto flush = [&](bool goes_on) {
-    std::uint32_t const label = key - problem * s.buckets;
-    if (label >= s.k) return;
+    if (bucket >= s.k) return;
     acc* const to = from_before ? p.slots + std::int64_t{chunk} * 2 * p.d
                     : goes_on   ? p.slots + (std::int64_t{chunk} * 2 + 1) * p.d
-                                : p.sums + (std::int64_t{problem} * s.k + label) * p.d;
+                                : p.sums + (std::int64_t{problem} * s.k + bucket) * p.d;
 #pragma unroll
     for (int v = 0; v < V; ++v) to[column + v] = sum[v];
   };
-  auto row = [&](std::uint32_t position) {
-    std::int64_t const point = s.order[position] - problem_begin;
-    return *reinterpret_cast<pack<T, V> const*>(x + point * p.x.ld);
+  auto row = [&](std::uint32_t point) {
+    return *reinterpret_cast<pack<T, V> const*>(x + std::int64_t{point - first_point} * p.x.ld);
   };
-  auto add = [&](std::uint32_t next, pack<T, V> const& values) {
-    if (next != key) {
+  auto add = [&](std::uint32_t position, pack<T, V> const& values) {
+    if (position == next) {
       flush(false);
-      key = next;
+      do next = offsets[++bucket + 1];
+      while (next == position);
       from_before = false;
 #pragma unroll
       for (int v = 0; v < V; ++v) sum[v] = 0;
@@ -84,20 +102,25 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSegmentsThreads)
     for (int v = 0; v < V; ++v) sum[v] += widen<acc>(values.values[v]);
   };
 
+  // Points are known one batch before their rows are read.
+  std::uint32_t points[kRows];
+  auto look_ahead = [&](std::uint32_t at) {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) points[r] = at + r < end ? order[at + r] : first_point;
+  };
   std::uint32_t i = begin;
+  look_ahead(i);
   for (; end - i >= kRows; i += kRows) {
-    std::uint32_t keys[kRows];
     pack<T, V> rows[kRows];
 #pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      keys[r] = s.keys[i + r];
-      rows[r] = row(i + r);
-    }
+    for (int r = 0; r < kRows; ++r) rows[r] = row(points[r]);
+    look_ahead(i + kRows);
 #pragma unroll
-    for (int r = 0; r < kRows; ++r) add(keys[r], rows[r]);
+    for (int r = 0; r < kRows; ++r) add(i + r, rows[r]);
   }
-  for (; i < end; ++i) add(s.keys[i], row(i));
-  flush(end < problem_end && s.keys[end] == key);
+  for (; i < end; ++i) add(i, row(order[i]));
+  flush(next > end);
+  if (column == 0) p.within[chunk] = from_before && next > end && bucket < s.k;
 }
 
 }  // namespace FLASH_KMEANS_ABI

@@ -1,4 +1,4 @@
-// Points of a group of problems, sorted by (problem, cluster): what the update's kernels read.
+// Points of a group of problems, sorted by cluster: what the update's kernels read.
 #pragma once
 
 #include <cstdint>
@@ -8,33 +8,24 @@
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
 
-// A group is as many problems as 32-bit positions and keys allow; usually it is the whole batch.
-// Problem g of the group is problem `first` + g of the call and owns positions [g n, (g + 1) n).
-// Its key for cluster j is g * buckets + j; bucket k, where there is one, holds the points whose
-// label is outside [0, k), which count nowhere.
+// A group is as many problems as 32-bit positions allow; usually it is the whole batch. Problem g
+// of the group is problem `first` + g of the call. Bucket j holds the points of cluster j; bucket
+// k, where there is one, those whose label is outside [0, k), which count nowhere.
 struct sorted_points {
-  std::uint32_t const* keys;   // [count] ascending
-  std::uint32_t const* order;  // [count] g * n + point, stable
-  std::uint32_t count;         // problems * n
+  std::uint32_t const* order;    // [problems][n] points, ascending inside a bucket
+  std::uint32_t step;            // how much further a problem's points are counted than the last's
+  std::uint32_t const* offsets;  // [problems][buckets + 1] where buckets begin in order; the last
+                                 // one is n
   std::uint32_t n;
   std::uint32_t k;
   std::uint32_t buckets;  // k or k + 1
   std::int64_t first;
 
-  // Position of the first key of a problem that is not below `key`; the problem's end if there is
-  // none.
-  __device__ std::uint32_t lower_bound(std::uint32_t problem, std::uint32_t key) const {
-    std::uint32_t low = problem * n, length = n;
-    while (length > 0) {
-      std::uint32_t const half = length / 2;
-      if (keys[low + half] < key) {
-        low += half + 1;
-        length -= half + 1;
-      } else {
-        length = half;
-      }
-    }
-    return low;
+  __device__ std::uint32_t const* order_of(std::uint32_t problem) const {
+    return order + std::int64_t{problem} * n;
+  }
+  __device__ std::uint32_t const* offsets_of(std::uint32_t problem) const {
+    return offsets + std::int64_t{problem} * (buckets + 1);
   }
 };
 
