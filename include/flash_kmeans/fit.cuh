@@ -46,8 +46,9 @@ inline namespace FLASH_KMEANS_ABI {
 // exec          [in]  kernel and precision count
 //
 // Roughly 8 b n for the sort (16 beyond 2^21 points or 2048 clusters), 4 b k d (6 for half and
-// bfloat16, 8 for double) for sums and operands, and up to 36 MiB a problem for partial sums. The
-// sm90 kernel adds 32 b k, and where it packs points (see predict_workspace_bytes) their copy.
+// bfloat16, 8 for double) for sums and operands, and up to 37 MiB a problem (69 for double) for
+// partial sums. The sm90 kernel adds 32 b k, and where it packs points (see
+// predict_workspace_bytes) their copy.
 // Synchronises nothing. Throws std::invalid_argument for a bad shape or option, cuda_error without
 // a device.
 template <class P, class C>

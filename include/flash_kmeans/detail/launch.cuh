@@ -54,7 +54,9 @@ void launch(void (*kernel)(Params), char const* name, std::int64_t blocks, int t
     shape.id = cudaLaunchAttributeClusterDimension;
     shape.val.clusterDim = {static_cast<unsigned>(options.cluster), 1, 1};
   }
-  if (options.overlaps) {
+  // Graphs can say so since 12.3; where nothing is said, a kernel starts when the one before it has
+  // ended.
+  if (options.overlaps && CUDART_VERSION >= 12030) {
     cudaLaunchAttribute& order = attributes[config.numAttrs++];
     order.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     order.val.programmaticStreamSerializationAllowed = 1;
