@@ -9,8 +9,8 @@
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
 
-// Lanes of the warp whose `inside` is set and that hold the same value of Bits bits. By votes:
-// __match_any_sync takes several times as long.
+// Lanes of the warp whose `inside` is set and that hold the same value of Bits bits. By votes, since
+// __match_any_sync is slow on Hopper.
 template <int Bits>
 __device__ std::uint32_t lanes_with_same(std::uint32_t value, bool inside) {
   std::uint32_t same = __ballot_sync(0xffffffffu, inside);
