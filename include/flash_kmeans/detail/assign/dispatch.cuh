@@ -302,7 +302,7 @@ class assignment {
       if constexpr (Form::copied) {
         launch(sm90_kernel<typename Form::operand, Form::pieces>, "sm90_kernel",
                shares.count * layout_.cluster, kSm90Threads<Form::pieces>, stream, p,
-               {static_cast<std::size_t>(layout_.bytes()), layout_.cluster, true});
+               {static_cast<std::size_t>(layout_.bytes()), layout_.cluster, /*overlaps=*/true});
       }
     });
   }

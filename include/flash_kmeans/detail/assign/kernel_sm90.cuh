@@ -7,8 +7,7 @@
 // multiplies, the others search their scores for the best.
 //
 // The bias -|c|^2/2 is one more product, of three bfloat16 pieces with ones, so the accumulators
-// hold whole scores and the search only takes maxima. Reading the bias from shared memory instead
-// and adding it cost a third of the speed: it took half of what loads can bring to registers.
+// hold whole scores and the search only takes maxima.
 //
 // Operands lie in chunks of 128 bytes a row: 64 features of half, 32 of tf32. Points stay in shared
 // memory while all centroids pass, where their chunks fit; else chunks of points and centroids pass
@@ -17,11 +16,11 @@
 // turns in registers: tensor cores truncate, so few products may pass through one accumulator.
 //
 // Shared memory:
-//   points     x_slots x [points][128 bytes], swizzled by TMA; a ring of chunks (resident)
+//   points     x_slots x turn_chunks x Pieces x [points][128 bytes], swizzled by TMA (resident)
 //   stages     c_stages x turn_chunks x Pieces x [width][128 bytes], likewise; then as many
 //              [points][128 bytes] where points are not resident; then bias [width][32 bytes]
 //   ones       [64][32 bytes], what the bias is multiplied by
-//   barriers   full and empty of every stage and slot
+//   barriers   full and empty of every stage and slot; sharers known
 //   scalars    sm90_scalars
 #pragma once
 

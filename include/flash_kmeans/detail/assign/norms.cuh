@@ -83,15 +83,16 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kNormsThreads) norms_kernel(norms_par
     if (lane == 0 && p.bias != nullptr) p.bias[row] = bias;
     if constexpr (!std::is_same_v<acc, double>) {
       if (lane == 0 && p.bias_pieces != nullptr) {
-        pack<__nv_bfloat16, kSm90BiasColumns / 2> row_of_pieces[2]{};
+        using half_row = pack<__nv_bfloat16, kSm90BiasColumns / 2>;
+        half_row pieces{};
         if (bias - bias == 0) {
-          split<__nv_bfloat16, 3>(bias, row_of_pieces[0].values, 1);
+          split<__nv_bfloat16, 3>(bias, pieces.values, 1);
         } else {
-          row_of_pieces[0].values[0] = __nv_bfloat16(bias);
+          pieces.values[0] = __nv_bfloat16(bias);
         }
-        auto* const to = reinterpret_cast<decltype(&row_of_pieces[0])>(p.bias_pieces) + 2 * row;
-        to[0] = row_of_pieces[0];
-        to[1] = row_of_pieces[1];
+        auto* const to = reinterpret_cast<half_row*>(p.bias_pieces) + 2 * row;
+        to[0] = pieces;
+        to[1] = half_row{};
       }
     }
   }

@@ -15,6 +15,23 @@ inline namespace FLASH_KMEANS_ABI {
 
 #if FLASH_KMEANS_HAS_WGMMA
 
+// A block's point tile as TMA counts. A row beyond 2^31 is negative: outside the tensor as well.
+template <int Pieces>
+struct sm90_point_tile {
+  std::int32_t row, outer, inner;
+
+  __device__ sm90_point_tile(sm90_params const& p, sm90_work const& work, std::int32_t rank)
+      : row(static_cast<std::int32_t>(sm90_row<Pieces>(p, work, rank))),
+        outer(work.problem / p.x_inner),
+        inner(work.problem - outer * p.x_inner) {}
+
+  // One chunk of one piece.
+  __device__ void load(std::uint32_t shared, sm90_params const& p, int feature, int piece,
+                       std::uint32_t full) const {
+    ptx::tma_load(shared, &p.x, feature, row, Pieces == 1 ? inner : piece, outer, full);
+  }
+};
+
 // The producer's thread for points that stay: one turn a slot.
 template <class Operand, int Pieces>
 __device__ void sm90_load_points(sm90_params const& p, sm90_shared const& shared, sm90_work work,
@@ -24,9 +41,7 @@ __device__ void sm90_load_points(sm90_params const& p, sm90_shared const& shared
   sm90_layout const& l = p.layout;
   sm90_ring ring;
   for (; work.any(); work.next(p)) {
-    auto const row = static_cast<std::int32_t>(sm90_row<Pieces>(p, work, rank));
-    std::int32_t const outer = work.problem / p.x_inner;
-    std::int32_t const inner = work.problem - outer * p.x_inner;
+    sm90_point_tile<Pieces> const tile(p, work, rank);
     for (int first = 0; first < l.chunks; first += kTurn) {
       int const chunks = l.chunks - first < kTurn ? l.chunks - first : kTurn;
       ptx::mbarrier_wait(shared.points_empty(ring.slot), ring.parity ^ 1);
@@ -34,8 +49,8 @@ __device__ void sm90_load_points(sm90_params const& p, sm90_shared const& shared
       ptx::mbarrier_arrive_expect(full, chunks * Pieces * kSm90PointBytes<Pieces>);
       std::uint32_t const slot = shared.points + ring.slot * l.point_bytes;
       for (int i = 0; i < chunks * Pieces; ++i) {
-        ptx::tma_load(slot + i * kSm90PointBytes<Pieces>, &p.x, (first + i / Pieces) * kFeatures,
-                      row, Pieces == 1 ? inner : i % Pieces, outer, full);
+        tile.load(slot + i * kSm90PointBytes<Pieces>, p, (first + i / Pieces) * kFeatures,
+                  i % Pieces, full);
       }
       ring.advance(1, l.x_slots);
     }
@@ -62,9 +77,7 @@ __device__ void sm90_load_stages(sm90_params const& p, sm90_shared const& shared
   for (; work.any(); work.next(p)) {
     if (l.keep_centroids && work.problem == loaded) continue;
     loaded = work.problem;
-    auto const row = static_cast<std::int32_t>(sm90_row<Pieces>(p, work, rank));
-    std::int32_t const outer = work.problem / p.x_inner;
-    std::int32_t const inner = work.problem - outer * p.x_inner;
+    sm90_point_tile<Pieces> const tile(p, work, rank);
     std::int32_t const to = l.keep_centroids ? p.k_tiles : work.to(p);
     for (std::int32_t k_tile = l.keep_centroids ? 0 : work.from; k_tile < to; ++k_tile) {
       std::int32_t const k0 = k_tile * l.width;
@@ -87,8 +100,8 @@ __device__ void sm90_load_stages(sm90_params const& p, sm90_shared const& shared
                                     work.problem, full, everyone);
           }
           if (!l.keep_points) {
-            ptx::tma_load(stage + kTurn * Pieces * piece_bytes + i * kSm90PointBytes<Pieces>, &p.x,
-                          feature, row, Pieces == 1 ? inner : piece, outer, full);
+            tile.load(stage + kTurn * Pieces * piece_bytes + i * kSm90PointBytes<Pieces>, p,
+                      feature, piece, full);
           }
         }
         ring.advance(1, l.c_stages);

@@ -106,8 +106,7 @@ struct sm90_work {
   }
 };
 
-// First row of a block's point tile. As TMA counts, one beyond 2^31 is negative: outside the tensor
-// as well.
+// First row of a block's point tile.
 template <int Pieces>
 __device__ std::uint32_t sm90_row(sm90_params const& p, sm90_work const& work, std::int32_t rank) {
   return static_cast<std::uint32_t>(work.tile * p.layout.cluster + rank) * kSm90Points<Pieces>;

@@ -109,18 +109,13 @@ class point_sort {
     std::size_t const bytes = buckets_ * sizeof(std::uint32_t);
     launch(count_kernel<kCountThreads>, "count_kernel", problems * tiles_, kCountThreads, stream, p,
            {bytes});
-    std::int64_t const scans = problems * ceil_div<std::int64_t>(buckets_, 32);
-    if (tiles_ > kFewTiles) {
-      launch(scan_kernel<kScanThreads>, "scan_kernel", scans, kScanThreads, stream, p);
-    } else {
-      launch(scan_kernel<kShortScanThreads>, "scan_kernel", scans, kShortScanThreads, stream, p);
-    }
-    auto scatter = [&](void (*kernel)(counting_params)) {
-      launch(kernel, "scatter_kernel", problems * ceil_div<std::int64_t>(tiles_, block_warps_),
-             32 * block_warps_, stream, p, {block_warps_ * bytes});
-    };
-    int const bits = bits_for(buckets_);
-    scatter(bits <= 8 ? scatter_kernel<8> : scatter_kernel<11>);
+    bool const few = tiles_ <= kFewTiles;
+    launch(few ? scan_kernel<kShortScanThreads> : scan_kernel<kScanThreads>, "scan_kernel",
+           problems * ceil_div<std::int64_t>(buckets_, 32), few ? kShortScanThreads : kScanThreads,
+           stream, p);
+    launch(bits_for(buckets_) <= 8 ? scatter_kernel<8> : scatter_kernel<11>, "scatter_kernel",
+           problems * ceil_div<std::int64_t>(tiles_, block_warps_), 32 * block_warps_, stream, p,
+           {block_warps_ * bytes});
   }
 
   // Returns the sorted points, counted over the whole group.
