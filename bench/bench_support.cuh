@@ -173,7 +173,7 @@ struct shape {
   std::int64_t b, h, n, k, d;
   std::string type;    // half, bf16, float, tf32 (float points), double
   std::string layout;  // bhsd, nhd
-  std::string bench;   // assign, fit, both
+  std::string bench;   // verbs: assign, fit, update, joined by +
 
   std::int64_t problems() const { return b * h; }
   std::int64_t points() const { return problems() * n; }
@@ -231,7 +231,8 @@ inline shape parse_shape(std::string const& line, std::string const& where) {
           positive(fields[5]),
           one_of(fields[6], {"half", "bf16", "float", "tf32", "double"}),
           one_of(fields[7], {"bhsd", "nhd"}),
-          one_of(fields[8], {"assign", "fit", "both"})};
+          one_of(fields[8],
+                 {"assign", "fit", "update", "assign+fit", "fit+update", "assign+fit+update"})};
 }
 
 inline std::vector<shape> read_shapes(std::string const& path) {
@@ -677,7 +678,7 @@ void run_row(benchmark::State& state, shape const& s, fk::assign_kernel kernel, 
     if (kernel != fk::assign_kernel::automatic && m.kernel != kernel) {
       throw std::runtime_error(std::string("ran on kernel ") + fk::to_string(m.kernel));
     }
-    cublas = env.yardstick.tflops(m.time.seconds());
+    if (Bench::assignments(m) > 0) cublas = env.yardstick.tflops(m.time.seconds());
   } catch (std::exception const& error) {
     // A forced kernel that cannot run this row is no failure when the caller named none.
     bool const refused = may_refuse && dynamic_cast<std::invalid_argument const*>(&error) &&
@@ -688,8 +689,7 @@ void run_row(benchmark::State& state, shape const& s, fk::assign_kernel kernel, 
   }
   for (auto _ : state) state.SetIterationTime(m.time.median_ms * 1e-3);
 
-  double const assignments = Bench::assignments(m);
-  double const tflops = s.assign_flops() * assignments / (m.time.median_ms * 1e9);
+  double const tflops = s.assign_flops() * Bench::assignments(m) / (m.time.median_ms * 1e9);
   double const point_bytes = static_cast<double>(s.points()) * static_cast<double>(s.d) *
                              (s.type == "double"                      ? 8
                               : s.type == "float" || s.type == "tf32" ? 4
@@ -699,10 +699,12 @@ void run_row(benchmark::State& state, shape const& s, fk::assign_kernel kernel, 
   counters["ms_min"] = m.time.min_ms;
   counters["ms_max"] = m.time.max_ms;
   counters["runs"] = m.time.runs;
-  counters["TFLOP/s"] = tflops;
-  counters["GB/s"] = point_bytes * assignments / (m.time.median_ms * 1e6);
-  counters["cublas_TFLOP/s"] = cublas;
-  counters["of_cublas"] = tflops / cublas;
+  counters["GB/s"] = point_bytes * Bench::passes(m) / (m.time.median_ms * 1e6);
+  if (cublas > 0) {
+    counters["TFLOP/s"] = tflops;
+    counters["cublas_TFLOP/s"] = cublas;
+    counters["of_cublas"] = tflops / cublas;
+  }
   for (auto const& [name, value] : m.counters) counters[name] = value;
   state.SetLabel(fk::to_string(m.kernel));
 }
@@ -747,7 +749,7 @@ inline bench_options parse_options(int& argc, char** argv) {
       if (!known && *kernel != "all") throw std::runtime_error("no such kernel: " + *kernel);
       options.kernel = *kernel;
     } else if (auto const custom = value_of("--shape=")) {
-      options.custom = parse_shape("custom," + *custom + ",both", "--shape");
+      options.custom = parse_shape("custom," + *custom + ",assign+fit+update", "--shape");
     } else if (auto const shapes = value_of("--shapes=")) {
       options.shapes = *shapes;
     } else if (auto const seconds = value_of("--seconds=")) {
@@ -773,8 +775,9 @@ inline bool has_type(fk::assign_kernel kernel, std::string const& type) {
   }
 }
 
-// Bench: kVerb ("assign" or "fit"); measurement run<P>(shape, kernel, session); and
-// assignments(measurement), the number of assignments in one timed run.
+// Bench: kVerb ("assign", "fit" or "update"); measurement run<P>(shape, kernel, session);
+// assignments(measurement), their number in one timed run; and passes(measurement), how often that
+// uses the points.
 template <class Bench>
 int run_all(int argc, char** argv) {
   bench_options const options = parse_options(argc, argv);
@@ -807,7 +810,7 @@ int run_all(int argc, char** argv) {
   std::vector<shape> const shapes =
       options.custom ? std::vector<shape>{*options.custom} : read_shapes(options.shapes);
   for (shape const& s : shapes) {
-    if (s.bench != "both" && s.bench != Bench::kVerb) continue;
+    if (s.bench.find(Bench::kVerb) == std::string::npos) continue;
     for (fk::assign_kernel const kernel : kernels) {
       if (!has_type(kernel, s.type)) continue;
       std::string const name =

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs both benchmarks and leaves one JSON file each in bench/results:
+# Runs the benchmarks and leaves one JSON file each in bench/results:
 #   bench/run.sh <build folder> [options of the benchmarks]
 # RESULTS_DIR names another folder. With options that only one benchmark knows, call it directly.
 set -eu
@@ -28,7 +28,7 @@ stamp=$(date -u +%Y-%m-%d)
 results=$(cd "$results" && pwd)
 cd "$build"
 failed=0
-for verb in assign fit; do
+for verb in assign fit update; do
   "./bench/bench_$verb" "--benchmark_out=$results/$stamp-$gpu-$verb.json" \
     --benchmark_out_format=json "$@" || failed=1
 done

@@ -27,7 +27,8 @@ assign_kernel run_fit(matrix_view<T const> const& x, matrix_view<centroid_t<T>> 
   workspace block(exec);
   auto fit =
       block.lay_out([&](arena& memory) { return lloyd<T>(x, c, out, options, plan, memory); });
-  fit.queue(exec.stream, [&](int iterations) { return stop(fit, iterations); });
+  fit.prepare();
+  fit.queue(exec.stream, {}, [&](int iterations) { return stop(fit, iterations); });
   ended(fit);
   return plan.kernel;
 }
@@ -116,6 +117,68 @@ assign_kernel fit_async(matrix_view<P> const& x, matrix_view<C> const& centroids
       x, centroids, outputs, options, exec, [](auto const&, int) { return false; },
       [](auto const&) {});
 }
+
+// A fit that is run again and again over the same buffers: what depends on shapes, pointers and
+// options is worked out once, so that fit_async of a plan costs the host its kernel launches and
+// nothing else.
+//
+// What the buffers hold may change from fit to fit; outputs and rules are those of the free
+// fit_async. Belongs to the device that is current when it is made. Neither copies nor owns memory:
+// views, outputs and workspace must outlive it. Fits of one plan share its workspace and must run
+// one after the other, on one stream or ordered by events.
+//
+//   fk::fit_plan<__half> plan(x, c, {d_labels}, options, {stream, d_workspace, bytes});
+//   for (...) plan.fit_async(stream);
+template <class T>
+class fit_plan {
+ public:
+  // As for fit_async, but exec.workspace is required. Queues nothing; exec.stream does not count.
+  // Throws std::invalid_argument and cuda_error as fit_async does.
+  fit_plan(matrix_view<T const> const& x, matrix_view<centroid_t<T>> const& centroids,
+           fit_outputs const& outputs, fit_options const& options, execution const& exec)
+      : plan_(checked(x, centroids, outputs, options, exec)),
+        options_(options),
+        fit_(detail::workspace(exec).lay_out([&](detail::arena& memory) {
+          return detail::lloyd<T>(x, centroids, outputs, options, plan_, memory);
+        })) {
+    fit_.prepare();
+  }
+
+  // Queues one fit. unchanged: saves the work on what is as the last fit of this plan left it; what
+  // has changed nevertheless gives wrong results. Synchronises and allocates nothing.
+  // Throws std::invalid_argument for `unchanged` before the first fit, or for unchanged centroids
+  // that would be drawn anew, and cuda_error.
+  void fit_async(CUstream_st* stream, fit_unchanged unchanged = {}) {
+    if ((unchanged.points || unchanged.centroids) && !ran_) {
+      detail::throw_invalid("unchanged", unchanged.points ? "points" : "centroids",
+                            "needs an earlier fit of this plan");
+    }
+    if (unchanged.centroids && options_.init != init_method::given) {
+      detail::throw_invalid("unchanged", "centroids", "needs init_method::given");
+    }
+    fit_.queue(stream, unchanged, [](int) { return false; });
+    ran_ = true;
+  }
+
+  // What the assignments run on.
+  assign_kernel kernel() const { return plan_.kernel; }
+
+ private:
+  static detail::assign_plan checked(matrix_view<T const> const& x,
+                                     matrix_view<centroid_t<T>> const& centroids,
+                                     fit_outputs const& outputs, fit_options const& options,
+                                     execution const& exec) {
+    detail::check_point_type<T>();
+    detail::check_fit(x, centroids, outputs, options);
+    detail::check_pointer(static_cast<char const*>(exec.workspace), "execution.workspace");
+    return detail::plan_assignment<T>(exec);
+  }
+
+  detail::assign_plan plan_;
+  fit_options options_;
+  bool ran_ = false;
+  detail::lloyd<T> fit_;
+};
 
 // fit_async, then waits for the stream and returns how it ended.
 //

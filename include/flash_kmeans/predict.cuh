@@ -40,6 +40,7 @@ void run_inertia(matrix_view<T const> const& x, matrix_view<centroid_t<T> const>
   workspace block(exec);
   auto pieces = block.lay_out([&](arena& memory) { return inertia_memory<T>(x, c, plan, memory); });
   if (sums == nullptr) sums = pieces.sums;
+  pieces.assign.prepare();
   pieces.assign.queue_points(exec.stream);
   pieces.assign.queue_centroids(exec.stream);
   pieces.assign.queue_labels(pieces.labels, nullptr, exec.stream);
@@ -104,6 +105,7 @@ assign_kernel predict_async(matrix_view<P> const& x, matrix_view<C> const& centr
   detail::workspace block(exec);
   auto assignment = block.lay_out(
       [&](detail::arena& memory) { return detail::assignment<T>(x, centroids, plan, memory); });
+  assignment.prepare();
   assignment.queue_points(exec.stream);
   assignment.queue_centroids(exec.stream);
   assignment.queue_labels(outputs.labels, nullptr, exec.stream);

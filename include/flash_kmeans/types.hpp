@@ -221,6 +221,13 @@ struct fit_status {
   std::int32_t converged;   // 1 when the last shift was within the tolerance
 };
 
+// What is as it was when the last fit of a fit_plan ended, so that the next one need not make it
+// ready again.
+struct fit_unchanged {
+  bool points = false;     // not packed again, and their variance is not measured again
+  bool centroids = false;  // where that fit left them; only under init_method::given
+};
+
 // What fit writes. A plain label pointer converts.
 struct fit_outputs {
   std::int32_t* labels = nullptr;  // [b][n], contiguous, required

@@ -38,11 +38,16 @@ void run_update(matrix_view<T const> const& x, std::int32_t const* labels,
   check_optional(out.shift, "shift");
   workspace block(exec);
   auto pieces = block.lay_out([&](arena& memory) { return update_memory<T>(x, c, memory); });
-  pieces.update.queue(labels, nullptr, out.index, exec.stream);
+  auto const& update = pieces.update;
+  update.prepare();
+  check_cuda(cudaMemsetAsync(update.counters(), 0, update.counter_count() * sizeof(std::uint32_t),
+                             exec.stream),
+             "cudaMemsetAsync");
+  update.template queue<plain_form<T>>(labels, out.index, {}, {}, exec.stream);
   double* const shift = out.shift != nullptr ? out.shift : pieces.shift;
   if (shift_wanted) {
     launch(sum_kernel<kSumThreads>, "sum_kernel", grid_for(x.batch_count()), kSumThreads,
-           exec.stream, sum_params{pieces.update.shifts(), c.rows, shift, 1, x.batch_count()});
+           exec.stream, sum_params{update.shifts(), c.rows, shift, 1, x.batch_count()});
   }
   ended(shift);
 }

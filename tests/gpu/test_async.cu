@@ -465,6 +465,109 @@ TYPED_TEST(async, small_two_streams_at_once) {
   EXPECT_TRUE(same_run(second.collect(), run_fit<T>(data[1].points, data[1].centroids, options)));
 }
 
+// --- Plans --------------------------------------------------------------------------------------
+
+TYPED_TEST(async, small_a_plan_fits_as_the_free_function_does) {
+  using T = TypeParam;
+  own_stream const stream;
+  batch_case const first = mixed_batch(121), second = mixed_batch(131);
+  for (fk::init_method const method : {fk::init_method::given, fk::init_method::random}) {
+    for (fk::assign_kernel const kernel : kernels_for<T>()) {
+      SCOPED_TRACE(text("init ", static_cast<int>(method), ", ", fk::to_string(kernel)));
+      fk::fit_options options = given(20, 1e-4);
+      options.init = method;
+      fit_buffers<T> buffers(first.points, first.centroids, first.how);
+      exact_workspace const memory(buffers.workspace_bytes(options, on_kernel(kernel)));
+      fk::execution exec = memory.on(nullptr);
+      exec.kernel = kernel;
+      fk::fit_plan<T> plan(buffers.points.const_view(), buffers.centroids.view(), buffers.outputs(),
+                           options, exec);
+      EXPECT_EQ(plan.kernel() == kernel, kernel != fk::assign_kernel::automatic);
+      // Points that stay are neither packed nor measured again.
+      struct {
+        batch_case const* data;
+        bool points;
+      } const fits[] = {{&first, false}, {&first, true}, {&second, false}, {&second, true}};
+      for (auto const& fit : fits) {
+        if (!fit.points) buffers.points.upload(fit.data->points);
+        buffers.centroids.upload(fit.data->centroids);
+        plan.fit_async(stream, {fit.points, false});
+        stream.wait();
+        EXPECT_TRUE(same_run(buffers.collect(), run_fit<T>(fit.data->points, fit.data->centroids,
+                                                           options, on_kernel(kernel))));
+      }
+    }
+  }
+}
+
+// Centroids that stay are those that a fit goes on from.
+TYPED_TEST(async, small_a_plan_goes_on_from_where_it_ended) {
+  using T = TypeParam;
+  own_stream const stream;
+  batch_case const data = mixed_batch(141);
+  for (bool const closing : {false, true}) {
+    SCOPED_TRACE(text("closing assignment ", closing));
+    fk::fit_options two = given(2, 0), six = given(6, 0);
+    two.closing_assignment = six.closing_assignment = closing;
+    fit_buffers<T> buffers(data.points, data.centroids, data.how);
+    exact_workspace const memory(buffers.workspace_bytes(two));
+    fk::fit_plan<T> plan(buffers.points.const_view(), buffers.centroids.view(), buffers.outputs(),
+                         two, memory.on(nullptr));
+    for (int i = 0; i < 3; ++i) plan.fit_async(stream, {i > 0, i > 0});
+    stream.wait();
+    auto const parts = buffers.collect();
+    auto const whole = run_fit<T>(data.points, data.centroids, six);
+    EXPECT_TRUE(same_bits(parts.centroids, whole.centroids));
+    EXPECT_EQ(parts.labels, whole.labels);
+    EXPECT_TRUE(parts.index == whole.index);
+  }
+}
+
+TYPED_TEST(async, small_a_plan_refuses) {
+  using T = TypeParam;
+  own_stream const stream;
+  batch_case const data = mixed_batch(151);
+  fit_buffers<T> const buffers(data.points, data.centroids, data.how);
+  fk::fit_options options = given(3, 0);
+  auto const message = [](auto const& call) -> std::string {
+    try {
+      call();
+    } catch (std::invalid_argument const& error) {
+      return error.what();
+    }
+    return "nothing was refused";
+  };
+  auto const plan_with = [&](fk::execution const& exec) {
+    return fk::fit_plan<T>(buffers.points.const_view(), buffers.centroids.view(), buffers.outputs(),
+                           options, exec);
+  };
+  auto const contains = [](std::string const& text, char const* part) {
+    return text.find(part) != std::string::npos;
+  };
+  std::size_t const bytes = buffers.workspace_bytes(options);
+  exact_workspace const memory(bytes);
+  std::string const none = message([&] { plan_with({}); });
+  EXPECT_TRUE(contains(none, "execution.workspace is null")) << none;
+  fk::execution small = memory.on(nullptr);
+  small.workspace_bytes = bytes - 1;
+  std::string const few = message([&] { plan_with(small); });
+  EXPECT_TRUE(contains(few, "execution.workspace_bytes")) << few;
+
+  for (fk::fit_unchanged const& unchanged : {fk::fit_unchanged{true, false}, {false, true}}) {
+    auto plan = plan_with(memory.on(nullptr));
+    std::string const early = message([&] { plan.fit_async(stream, unchanged); });
+    EXPECT_TRUE(
+        contains(early, unchanged.points ? "unchanged is points" : "unchanged is centroids"))
+        << early;
+  }
+  options.init = fk::init_method::random;
+  auto drawn = plan_with(memory.on(nullptr));
+  drawn.fit_async(stream);
+  stream.wait();
+  std::string const anew = message([&] { drawn.fit_async(stream, {false, true}); });
+  EXPECT_TRUE(contains(anew, "needs init_method::given")) << anew;
+}
+
 // --- Graphs --------------------------------------------------------------------------------------
 
 // What was queued on a stream, to be run again.
@@ -554,6 +657,49 @@ TYPED_TEST(async, small_a_captured_fit_runs_again_on_other_input) {
         }
       }
     }
+  }
+}
+
+TYPED_TEST(async, small_a_captured_fit_gives_the_same_bits_twenty_times) {
+  using T = TypeParam;
+  own_stream const stream;
+  batch_case const data = mixed_batch(101);
+  fk::fit_options const options = given(20, 1e-4);
+  fit_buffers<T> buffers(data.points, data.centroids, data.how);
+  exact_workspace const memory(buffers.workspace_bytes(options));
+  auto const plain = run_fit<T>(data.points, data.centroids, options);
+  captured_graph const graph(stream, [&] { buffers.queue(options, memory.on(stream)); });
+  for (int again = 0; again < 20; ++again) {
+    buffers.centroids.upload(data.centroids);
+    graph.run(stream);
+    ASSERT_TRUE(same_run(buffers.collect(), plain)) << "run " << again;
+  }
+}
+
+// What one more iteration adds to a captured fit: kernels only, and few, wherever points are sorted
+// by counting.
+TYPED_TEST(async, small_an_iteration_is_at_most_five_kernels) {
+  using T = TypeParam;
+  own_stream const stream;
+  for (shape const& s : {shape{500, 10, 8}, shape{20000, 100, 8}, shape{150000, 2048, 1}}) {
+    SCOPED_TRACE(text(s));
+    fit_buffers<T> const buffers({integer_points(s.n, s.d, 111)}, {integer_points(s.k, s.d, 112)},
+                                 {});
+    auto const nodes = [&](int iterations) {
+      fk::fit_options const options = given(iterations, 1e-4);
+      exact_workspace const memory(buffers.workspace_bytes(options));
+      buffers.queue(options, memory.on(stream));
+      stream.wait();
+      captured_graph const graph(stream, [&] { buffers.queue(options, memory.on(stream)); });
+      return graph.node_types();
+    };
+    auto const few = nodes(3), more = nodes(13);
+    auto const kernels = [](std::vector<cudaGraphNodeType> const& types) {
+      return std::count(types.begin(), types.end(), cudaGraphNodeTypeKernel);
+    };
+    EXPECT_EQ(more.size() - few.size(), static_cast<std::size_t>(kernels(more) - kernels(few)));
+    EXPECT_GE(kernels(more) - kernels(few), 10 * 4);
+    EXPECT_LE(kernels(more) - kernels(few), 10 * 5);
   }
 }
 

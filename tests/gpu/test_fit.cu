@@ -546,6 +546,32 @@ TYPED_TEST(fit, small_batch_without_closing_assignment) {
   EXPECT_TRUE(std::isnan(run.result.inertia));
 }
 
+// What fit_workspace_bytes promises where points need not be packed.
+TYPED_TEST(fit, small_workspace_bytes_per_point) {
+  using T = TypeParam;
+  if constexpr (sizeof(T) == 2) {
+    struct {
+      std::int64_t b, n, k, d;
+    } const cases[] = {{1, 8192, 1024, 128},     {1, 262144, 1024, 128},  {1, 1 << 20, 4096, 128},
+                       {1, 1 << 20, 65536, 128}, {1, 1 << 23, 1024, 128}, {32, 65536, 1000, 128},
+                       {8, 16384, 100, 128},     {1, 1 << 20, 1000, 768}, {1, 70000, 2048, 1024},
+                       {16, 1 << 20, 256, 8},    {1, 1 << 30, 100, 8}};
+    for (auto const& s : cases) {
+      for (double const tolerance : {0.0, 1e-4}) {
+        SCOPED_TRACE(
+            text("b ", s.b, ", n ", s.n, ", k ", s.k, ", d ", s.d, ", tolerance ", tolerance));
+        auto const x = fk::matrix_view<T const>::batched(nullptr, s.b, s.n, s.d);
+        auto const c = fk::matrix_view<float>::batched(nullptr, s.b, s.k, s.d);
+        auto const bytes = static_cast<double>(fk::fit_workspace_bytes(x, c, given(10, tolerance)));
+        auto const problems = static_cast<double>(s.b);
+        auto const points = problems * static_cast<double>(s.n);
+        auto const coordinates = problems * static_cast<double>(s.k * s.d);
+        EXPECT_LE(bytes, 24 * points + 20 * coordinates + problems * (4 << 20));
+      }
+    }
+  }
+}
+
 TYPED_TEST(fit, large_batch_of_small_problems) {
   using T = TypeParam;
   std::vector<matrix> x, c;

@@ -22,10 +22,11 @@
 #define FLASH_KMEANS_HAS_MMA_SYNC 0
 #endif
 
+// Clusters of blocks, and grids that overlap.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-#define FLASH_KMEANS_HAS_GRID_ORDER 1
+#define FLASH_KMEANS_HAS_CLUSTERS 1
 #else
-#define FLASH_KMEANS_HAS_GRID_ORDER 0
+#define FLASH_KMEANS_HAS_CLUSTERS 0
 #endif
 
 // wgmma and setmaxnreg belong to sm_90a alone: no later architecture has them.

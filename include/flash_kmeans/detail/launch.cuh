@@ -20,28 +20,37 @@ inline void check_cuda(cudaError_t status, char const* what) {
   }
 }
 
+// Shared memory that a kernel with dynamic shared memory may declare besides.
+inline constexpr std::int64_t kDeclaredSharedBytes = 1024;
+
 // What a launch may ask for besides its grid.
 struct launch_options {
-  std::size_t shared_bytes = 0;
+  std::size_t shared_bytes = 0;  // dynamic; see allow_shared_bytes
   int cluster = 1;  // blocks that are placed together; their number is a multiple of it
   // The kernel may start while the one before it in the stream still runs, and waits for it with
-  // ptx::wait_for_grid_before.
+  // ptx::wait_for_grid_before. Only for kernels that can, see has_clusters.
   bool overlaps = false;
 };
+
+// Lets launches of the kernel have so much dynamic shared memory. Once for all launches of a call:
+// the setting stays with the kernel.
+template <class Params>
+void allow_shared_bytes(void (*kernel)(Params), char const* name, std::int64_t bytes) {
+  constexpr std::int64_t kAlwaysAllowed = 48 * 1024 - kDeclaredSharedBytes;
+  if (bytes <= kAlwaysAllowed) return;
+  check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                  static_cast<int>(bytes)),
+             name);
+  check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                  cudaSharedmemCarveoutMaxShared),
+             name);
+}
 
 // Queues kernel(params) and reports a launch that was refused. The status of the launch itself is
 // used, so an error that the caller's own code left behind is neither reported nor cleared here.
 template <class Params>
 void launch(void (*kernel)(Params), char const* name, std::int64_t blocks, int threads,
             cudaStream_t stream, Params const& params, launch_options const& options = {}) {
-  if (options.shared_bytes > 48 * 1024) {
-    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                    static_cast<int>(options.shared_bytes)),
-               name);
-    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
-                                    cudaSharedmemCarveoutMaxShared),
-               name);
-  }
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(blocks));
   config.blockDim = dim3(static_cast<unsigned>(threads));
@@ -85,13 +94,19 @@ inline std::int64_t grid_for(std::int64_t work) {
   return work < kMaxBlocks ? work : kMaxBlocks;
 }
 
-// Multiprocessors of the current device.
-inline std::int64_t multiprocessors() {
-  int device = 0, count = 0;
+// Of the current device.
+inline std::int64_t device_attribute(cudaDeviceAttr attribute) {
+  int device = 0, value = 0;
   check_cuda(cudaGetDevice(&device), "cudaGetDevice");
-  check_cuda(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device),
-             "cudaDeviceGetAttribute");
-  return count;
+  check_cuda(cudaDeviceGetAttribute(&value, attribute, device), "cudaDeviceGetAttribute");
+  return value;
+}
+
+inline std::int64_t multiprocessors() { return device_attribute(cudaDevAttrMultiProcessorCount); }
+
+// Dynamic shared memory that a block may ask for.
+inline std::int64_t most_shared_bytes() {
+  return device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) - kDeclaredSharedBytes;
 }
 
 // Whether the image of the kernel that this device runs holds the kernel's body: without the
@@ -101,6 +116,15 @@ bool runs_here(void (*kernel)(Params), int threads) {
   cudaFuncAttributes attributes{};
   check_cuda(cudaFuncGetAttributes(&attributes, kernel), "cudaFuncGetAttributes");
   return attributes.maxThreadsPerBlock >= threads;
+}
+
+// Whether the image that this device runs was compiled with clusters of blocks and overlapping
+// grids (FLASH_KMEANS_HAS_CLUSTERS). One kernel tells for all of a translation unit.
+template <class Params>
+bool has_clusters(void (*kernel)(Params)) {
+  cudaFuncAttributes attributes{};
+  check_cuda(cudaFuncGetAttributes(&attributes, kernel), "cudaFuncGetAttributes");
+  return attributes.ptxVersion >= 90;
 }
 
 }  // namespace FLASH_KMEANS_ABI

@@ -1,4 +1,4 @@
-// THE loop: assign -> update -> converge, queued without the host looking at the device.
+// THE loop: assign -> update, queued without the host looking at the device.
 #pragma once
 
 #include <cstdint>
@@ -29,17 +29,24 @@ class lloyd {
         options_(options),
         assignment_(x, c, plan, memory),
         update_(x, c, label_source::assignment, memory),
-        convergence_(x, c.rows, options.tolerance, out.status, memory) {}
+        convergence_(x, options.tolerance, out.status, memory) {}
 
-  // Queues the whole fit. After every iteration stop(iterations queued) is asked whether the rest
-  // may be left out, which changes no result once all problems have converged.
+  // What the host does once, before anything is queued.
+  void prepare() {
+    assignment_.prepare();
+    update_.prepare();
+  }
+
+  // Queues the whole fit. unchanged: what the last fit over this workspace left still holds. After
+  // every iteration stop(iterations queued) is asked whether the rest may be left out, which changes
+  // no result once all problems have converged.
   template <class Stop>
-  void queue(cudaStream_t stream, Stop&& stop) {
+  void queue(cudaStream_t stream, fit_unchanged unchanged, Stop&& stop) const {
     fit_status* const status = convergence_.status();
-    queue_init(x_, c_, options_, stream);
-    convergence_.queue_start(stream);
-    assignment_.queue_points(stream);
-    assignment_.queue_centroids(stream);
+    if (!unchanged.centroids) queue_init(x_, c_, options_, stream);
+    convergence_.queue_start(update_.counters(), update_.counter_count(), unchanged.points, stream);
+    if (!unchanged.points) assignment_.queue_points(stream);
+    if (!unchanged.centroids) assignment_.queue_centroids(stream);
     bool const closing = options_.closing_assignment;
     bool index_due = wanted(out_.index);
     for (int i = 1; i <= options_.max_iterations; ++i) {
@@ -48,10 +55,12 @@ class lloyd {
       // Without a closing assignment the last update's sort is the one that the caller wants to
       // see.
       bool const index_now = index_due && last && !closing;
-      update_.queue(out_.labels, status, index_now ? out_.index : cluster_index{}, stream);
+      assignment_.with_form([&](auto form) {
+        update_.template queue<decltype(form)>(out_.labels,
+                                               index_now ? out_.index : cluster_index{},
+                                               assignment_.operand(), convergence_.state(), stream);
+      });
       if (index_now) index_due = false;
-      convergence_.queue_step(update_.shifts(), stream);
-      if (!last || closing) assignment_.queue_centroids(stream);
       if (!last && stop(i)) break;
     }
     if (closing) assignment_.queue_labels(out_.labels, nullptr, stream);

@@ -27,6 +27,22 @@ __device__ Value warp_inclusive_sum(Value value) {
   return value;
 }
 
+// Sum of the values of the block's threads before this one; `all` is the sum of all of them. All
+// threads of a block of whole warps call it.
+__device__ inline std::uint32_t block_exclusive_sum(std::uint32_t value, std::uint32_t& all) {
+  __shared__ std::uint32_t warp_sums[32];
+  std::uint32_t const lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  std::uint32_t const through = warp_inclusive_sum(value);
+  __syncthreads();  // an earlier call's sums have been read
+  if (lane == 31) warp_sums[warp] = through;
+  __syncthreads();
+  std::uint32_t const of_warp = lane < blockDim.x / 32 ? warp_sums[lane] : 0;
+  std::uint32_t const warps_through = warp_inclusive_sum(of_warp);
+  all = __shfl_sync(0xffffffffu, warps_through, 31);
+  return __shfl_sync(0xffffffffu, warps_through - of_warp, static_cast<int>(warp)) + through -
+         value;
+}
+
 // Sum over the block; thread 0 gets it. All threads of a block of whole warps call it.
 __device__ inline double block_sum(double value) {
   __shared__ double warp_sums[32];
@@ -46,7 +62,7 @@ __device__ inline double block_sum(double value) {
 template <int Threads>
 __device__ double block_strided_sum(double const* values, std::int64_t count) {
   double sum = 0;
-  for (std::int64_t i = threadIdx.x; i < count; i += Threads) sum += values[i];
+  for (std::int64_t i = threadIdx.x; i < count; i += Threads) sum += __ldcg(values + i);
   return block_sum(sum);
 }
 

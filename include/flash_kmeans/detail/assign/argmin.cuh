@@ -55,7 +55,7 @@ struct best_score {
 template <class T>
 struct assign_params {
   device_matrix<T const> x;   // [b][n][d]
-  device_matrix<T const> c;   // [b][k][d], in the type of the points (norms.cuh)
+  device_matrix<T const> c;   // [b][k][d], in the type of the points (operand.cuh)
   centroid_t<T> const* bias;  // [b][bias_stride], -|c|^2/2, -inf from k on
   std::int64_t bias_stride;
   std::int32_t* labels;      // [b][n]

@@ -16,11 +16,12 @@
 #include "../workspace.cuh"
 #include "argmin.cuh"
 #include "kernel_distances.cuh"
+#include "kernel_norms.cuh"
 #include "kernel_pack.cuh"
 #include "kernel_simt.cuh"
 #include "kernel_sm80.cuh"
 #include "kernel_sm90.cuh"
-#include "norms.cuh"
+#include "operand.cuh"
 #include "tiles.hpp"
 
 namespace flash_kmeans::detail {
@@ -78,15 +79,6 @@ assign_plan plan_assignment(execution const& exec) {
                    "flash_kmeans: the program holds no kernel that this device can run");
 }
 
-// What a kernel multiplies: copies in Operand, of which Pieces add up to a value; void where it
-// takes points and masters as they are.
-template <class Operand, int Pieces = 1>
-struct assign_form {
-  using operand = Operand;
-  static constexpr int pieces = Pieces;
-  static constexpr bool copied = !std::is_void_v<Operand>;
-};
-
 // Everything that an assignment needs besides points, masters and labels, and the launches over it.
 template <class T>
 class assignment {
@@ -130,13 +122,42 @@ class assignment {
     partials_ = memory.take<double>(shape_.b * blocks_per_problem_);
   }
 
+  // What the host does once, before anything is queued.
+  void prepare() {
+    if (plan_.kernel == assign_kernel::sm90) {
+      with_form([&](auto form) {
+        using Form = decltype(form);
+        if constexpr (Form::copied) prepare_sm90<typename Form::operand, Form::pieces>();
+      });
+    } else if (plan_.kernel == assign_kernel::sm80) {
+      if constexpr (is_half_v<T>) {
+        allow_shared_bytes(sm80_of_points(), "sm80_kernel",
+                           sm80_shared::bytes(static_cast<std::int32_t>(shape_.d)));
+      }
+    }
+  }
+
   // Makes the points ready to be multiplied, once for all assignments: the sm90 kernel wants rows
   // that start on 16 bytes, and float in pieces.
-  void queue_points(cudaStream_t stream) {
-    if (plan_.kernel != assign_kernel::sm90) return;
+  void queue_points(cudaStream_t stream) const {
+    if (!packs_) return;
     with_form([&](auto form) {
       using Form = decltype(form);
-      if constexpr (Form::copied) prepare_sm90<typename Form::operand, Form::pieces>(stream);
+      if constexpr (Form::copied) {
+        using Operand = typename Form::operand;
+        pack_params<T, Operand> p{};
+        p.x = device_matrix<T const>(x_);
+        p.to = static_cast<Operand*>(packed_);
+        p.n = shape_.n;
+        p.ld = operand_ld_;
+        p.d = static_cast<std::int32_t>(shape_.d);
+        p.rows = shape_.b * shape_.n;
+        p.lanes = power_of_two_for(p.ld / kPackVector<Operand>, 32);
+        p.aligned = rows_aligned(x_, 16);
+        launch(pack_kernel<T, Operand, Form::pieces>, "pack_kernel",
+               grid_for(ceil_div<std::int64_t>(p.rows, kPackThreads / p.lanes)), kPackThreads,
+               stream, p);
+      }
     });
   }
 
@@ -145,22 +166,37 @@ class assignment {
     norms_params<T> p{};
     p.c = device_matrix<acc const>(c_);
     p.aligned = rows_aligned(c_, 16);
-    p.operand = operand_;
-    p.operand_ld = operand_ld_;
-    p.bias = bias_;
-    p.bias_pieces = bias_pieces_;
-    p.bias_stride = bias_stride_;
+    p.to = operand();
     p.rows = shape_.b * bias_stride_;
-    p.k = static_cast<std::int32_t>(shape_.k);
     p.d = static_cast<std::int32_t>(shape_.d);
     p.counters = counters_;
     p.counter_count = static_cast<std::int32_t>(counter_count_);
     with_form([&](auto form) {
-      using Form = decltype(form);
-      launch(norms_kernel<T, typename Form::operand, Form::pieces>, "norms_kernel",
+      launch(norms_kernel<T, decltype(form)>, "norms_kernel",
              grid_for(ceil_div<std::int64_t>(p.rows, kNormsThreads / 32)), kNormsThreads, stream,
              p);
     });
+  }
+
+  // Where and in which form whoever moves a centroid makes it ready for the next assignment.
+  operand_params<T> operand() const {
+    return {operand_,     operand_ld_,  bias_,
+            bias_pieces_, bias_stride_, static_cast<std::int32_t>(shape_.k)};
+  }
+  // Calls use(assign_form) with what the kernel multiplies.
+  template <class Use>
+  void with_form(Use&& use) const {
+    if constexpr (std::is_same_v<T, float>) {
+      if (plan_.kernel == assign_kernel::sm90) {
+        if (plan_.multiply == precision::tf32) {
+          use(assign_form<float>{});
+        } else {
+          use(assign_form<sm90_operand_t<T>, kSm90Pieces<T>>{});
+        }
+        return;
+      }
+    }
+    use(plain_form<T>{});
   }
 
   // labels[b][n] of the prepared centroids. status: problems that have converged keep their labels.
@@ -192,8 +228,7 @@ class assignment {
     };
     if (plan_.kernel == assign_kernel::sm80) {
       if constexpr (is_half_v<T>) {
-        auto const kernel = rows_aligned(x_, 16) ? sm80_kernel<T, true> : sm80_kernel<T, false>;
-        run(kernel, "sm80_kernel", kSm80Tile, kSm80Threads, sm80_shared::bytes(p.d));
+        run(sm80_of_points(), "sm80_kernel", kSm80Tile, kSm80Threads, sm80_shared::bytes(p.d));
       }
     } else {
       run(simt_kernel<T>, "simt_kernel", simt_tile_v<T>, kSimtThreads, 0);
@@ -226,49 +261,24 @@ class assignment {
   }
 
  private:
-  // Calls use(assign_form) with what the kernel multiplies.
-  template <class Use>
-  void with_form(Use&& use) const {
-    if constexpr (is_half_v<T>) {
-      use(assign_form<T>{});
-    } else if constexpr (std::is_same_v<T, float>) {
-      if (plan_.kernel != assign_kernel::sm90) {
-        use(assign_form<void>{});
-      } else if (plan_.multiply == precision::tf32) {
-        use(assign_form<float>{});
-      } else {
-        use(assign_form<sm90_operand_t<T>, kSm90Pieces<T>>{});
-      }
-    } else {
-      use(assign_form<void>{});
-    }
+  auto sm80_of_points() const {
+    return rows_aligned(x_, 16) ? sm80_kernel<T, true> : sm80_kernel<T, false>;
   }
 
   template <class Operand, int Pieces>
-  void prepare_sm90(cudaStream_t stream) {
+  void prepare_sm90() {
     auto const* points = static_cast<Operand const*>(packed_);
     std::array<std::int64_t, 4> extents{operand_ld_, shape_.n, Pieces, shape_.b};
     std::array<std::int64_t, 3> strides{operand_ld_, shape_.n * operand_ld_,
                                         Pieces * shape_.n * operand_ld_};
     sm90_.x_inner = 1;
-    if (packs_) {
-      pack_params<T, Operand> p{};
-      p.x = device_matrix<T const>(x_);
-      p.to = static_cast<Operand*>(packed_);
-      p.n = shape_.n;
-      p.ld = operand_ld_;
-      p.d = static_cast<std::int32_t>(shape_.d);
-      p.rows = shape_.b * shape_.n;
-      p.lanes = power_of_two_for(p.ld / kPackVector<Operand>, 32);
-      p.aligned = rows_aligned(x_, 16);
-      launch(pack_kernel<T, Operand, Pieces>, "pack_kernel",
-             grid_for(ceil_div<std::int64_t>(p.rows, kPackThreads / p.lanes)), kPackThreads, stream,
-             p);
-    } else if constexpr (std::is_same_v<T, Operand>) {
-      points = x_.data;
-      extents = {shape_.d, shape_.n, x_.batch[1], x_.batch[0]};
-      strides = {x_.ld, x_.batch_stride[1], x_.batch_stride[0]};
-      sm90_.x_inner = static_cast<std::int32_t>(x_.batch[1]);
+    if constexpr (std::is_same_v<T, Operand>) {
+      if (!packs_) {
+        points = x_.data;
+        extents = {shape_.d, shape_.n, x_.batch[1], x_.batch[0]};
+        strides = {x_.ld, x_.batch_stride[1], x_.batch_stride[0]};
+        sm90_.x_inner = static_cast<std::int32_t>(x_.batch[1]);
+      }
     }
     sm90_.x = make_tensor_map(points, extents, strides, kSm90Points<Pieces>);
     sm90_.c = make_tensor_map(
@@ -287,6 +297,7 @@ class assignment {
     sm90_.layout = layout_;
     sm90_.tiles_per_problem =
         ceil_div<std::int64_t>(shape_.n, kSm90Points<Pieces> * layout_.cluster);
+    allow_shared_bytes(sm90_kernel<Operand, Pieces>, "sm90_kernel", layout_.bytes());
   }
 
   void queue_labels_sm90(std::int32_t* labels, fit_status const* status,

@@ -29,6 +29,8 @@
 
 #include "../config.cuh"
 #include "../math.hpp"
+#include "../ptx/cluster.cuh"
+#include "../ptx/grid_order.cuh"
 #include "../ptx/mbarrier.cuh"
 #include "../ptx/tma.cuh"
 #include "../ptx/wgmma.cuh"
@@ -370,6 +372,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(FLASH_KMEANS_HAS_WGMMA ? kSm90Threads
   sm90_share const share = sm90_find_share<kSm90Threads<Pieces>>(p, scalars);
   sm90_work const work = share.work;
   if (l.cluster > 1) ptx::cluster_sync();
+  ptx::let_next_grid_start();
   // Divisions that are needed at the end, by threads that have nothing to do.
   int const which = static_cast<int>(threadIdx.x) - 64;
   if ((which == 0 || which == 1) && work.any()) {

@@ -8,6 +8,7 @@
 
 #include "../../types.hpp"
 #include "../config.cuh"
+#include "../ptx/grid_order.cuh"
 #include "tiles.hpp"
 
 namespace flash_kmeans::detail {
@@ -162,6 +163,7 @@ template <int Threads>
 __device__ sm90_share sm90_find_share(sm90_params const& p, sm90_scalars* scalars) {
   std::int64_t running = p.b;
   if (p.status != nullptr) {
+    ptx::wait_for_grid_before();  // which decides what has converged
     running = 0;
     for (std::int64_t i = 0; i < p.b; i += Threads) {
       std::int64_t const at = i + threadIdx.x;

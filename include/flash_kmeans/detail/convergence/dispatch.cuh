@@ -10,9 +10,10 @@
 #include "../launch.cuh"
 #include "../math.hpp"
 #include "../workspace.cuh"
-#include "kernel_converge.cuh"
+#include "kernel_start.cuh"
 #include "kernel_threshold.cuh"
 #include "kernel_variance.cuh"
+#include "state.cuh"
 
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
@@ -21,9 +22,8 @@ template <class T>
 class convergence {
  public:
   // status: [b], the caller's, or null for one in the workspace.
-  convergence(matrix_view<T const> const& x, std::int64_t k, double tolerance, fit_status* status,
-              arena& memory)
-      : x_(x), k_(k), b_(x.batch_count()), tolerance_(tolerance) {
+  convergence(matrix_view<T const> const& x, double tolerance, fit_status* status, arena& memory)
+      : x_(x), b_(x.batch_count()), tolerance_(tolerance) {
     // Sized whether the caller brings one or not, so that the workspace does not depend on it.
     fit_status* const own = memory.take<fit_status>(b_);
     status_ = status != nullptr ? status : own;
@@ -35,16 +35,16 @@ class convergence {
     if (tolerance > 0) moments_ = memory.take<column_moments>(b_ * chunks_per_problem_ * x.cols);
   }
 
-  // A tolerance costs one pass over the points.
-  void queue_start(cudaStream_t stream) const {
-    launch(converge_start_kernel<kConvergeThreads>, "converge_start_kernel",
-           ceil_div<std::int64_t>(b_, kConvergeThreads), kConvergeThreads, stream, params(nullptr));
-    if (tolerance_ == 0) {
-      check_cuda(
-          cudaMemsetAsync(thresholds_, 0, static_cast<std::size_t>(b_) * sizeof(double), stream),
-          "cudaMemsetAsync");
-      return;
-    }
+  // counters: of the update, to be set to zero. same_points: as at the last start over this
+  // workspace, so thresholds are known; otherwise a tolerance costs one pass over the points.
+  void queue_start(std::uint32_t* counters, std::int64_t counter_count, bool same_points,
+                   cudaStream_t stream) const {
+    std::int64_t const longest = std::max(b_, counter_count);
+    launch(start_kernel<kStartThreads>, "start_kernel",
+           grid_for(ceil_div<std::int64_t>(longest, kStartThreads)), kStartThreads, stream,
+           start_params{status_, same_points ? nullptr : thresholds_, running_, counters, b_,
+                        counter_count});
+    if (same_points || tolerance_ == 0) return;
     std::int32_t const cols = power_of_two_for(x_.cols, kVarianceThreads);
     std::int32_t const d = static_cast<std::int32_t>(x_.cols);
     std::int64_t const chunks = b_ * chunks_per_problem_;
@@ -57,11 +57,7 @@ class convergence {
                             chunks_per_problem_, b_});
   }
 
-  // After an update: shifts is [b][k].
-  void queue_step(double const* shifts, cudaStream_t stream) const {
-    launch(converge_kernel<kConvergeThreads>, "converge_kernel", grid_for(b_), kConvergeThreads,
-           stream, params(shifts));
-  }
+  convergence_state state() const { return {thresholds_, status_, running_}; }
 
   fit_status* status() const { return status_; }
 
@@ -69,12 +65,8 @@ class convergence {
   std::int32_t const* running() const { return running_; }
 
  private:
-  converge_params params(double const* shifts) const {
-    return {shifts, thresholds_, status_, running_, k_, b_};
-  }
-
   matrix_view<T const> x_;
-  std::int64_t k_, b_;
+  std::int64_t b_;
   double tolerance_;
   fit_status* status_;
   std::int32_t* running_;

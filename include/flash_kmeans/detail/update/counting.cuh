@@ -1,6 +1,10 @@
-// What the three kernels of the counting sort share. Each problem is cut into tiles of points;
-// kernel_count counts the labels of every tile, kernel_scan turns counts into the places where a
-// tile's points of a bucket go, kernel_scatter puts them there.
+// What the kernels of the counting sort share. Each problem is cut into spans of points, one block
+// each; a block needs to know, for every bucket, how many points lie in lower buckets and how many
+// of the bucket in earlier spans.
+//
+// Spans that are sorted at once and lie in one cluster of blocks tell each other (kernel_sort.cuh,
+// short problems). Otherwise kernel_count counts them beforehand, and adds up groups of spans, so
+// that a block of kernel_sort reads few rows.
 #pragma once
 
 #include <cstdint>
@@ -11,25 +15,34 @@
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
 
+inline constexpr std::uint32_t kSpansOfGroup = 16;
+
 struct counting_params {
-  std::int32_t const* labels;  // [problems][n]
-  fit_status const* status;    // [b] or null: problems that have converged keep their order
-  std::uint32_t* counts;       // [problems][tiles][buckets], then places relative to the bucket
-  std::uint32_t* totals;       // [problems][buckets]
-  std::uint32_t* done;         // [problems] blocks of the scan that have ended
-  std::uint32_t* offsets;      // [problems][buckets + 1]
-  std::uint32_t* order;        // [problems][n]
-  cluster_index index;         // of the whole batch, by-products for the caller
-  std::uint32_t problems, n, k, buckets;
-  std::uint32_t tile;   // points, a multiple of 32
-  std::uint32_t tiles;  // of a problem
+  std::int32_t const* labels;    // [problems][n]
+  fit_status const* status;      // [b] or null: problems that have converged keep their order
+  std::uint32_t* counts;         // [problems][spans][buckets]
+  std::uint32_t* group_counts;   // [problems][groups][buckets]
+  std::uint32_t* counted_spans;  // [problems][groups], zero between launches
+  std::uint32_t* offsets;        // [problems][buckets + 1]
+  std::uint32_t* order;          // [problems][n]
+  cluster_index index;           // of the whole batch, by-products for the caller
+  std::uint32_t n, k, buckets;
+  std::uint32_t span;   // points; a problem's last ones may be shorter or empty
+  std::uint32_t spans;  // of a problem
+  std::uint32_t tile;   // points that a block sorts at once
   std::int64_t first;   // problem of the call that the group begins with
 
   __device__ bool skips(std::uint32_t problem) const {
     return status != nullptr && status[first + problem].converged != 0;
   }
-  __device__ std::uint32_t* counts_of(std::uint32_t problem, std::uint32_t of_tile) const {
-    return counts + (std::int64_t{problem} * tiles + of_tile) * buckets;
+  __device__ std::uint32_t* counts_of(std::uint32_t problem, std::uint32_t of_span) const {
+    return counts + (std::int64_t{problem} * spans + of_span) * buckets;
+  }
+  __host__ __device__ std::uint32_t groups() const {
+    return (spans + kSpansOfGroup - 1) / kSpansOfGroup;
+  }
+  __device__ std::uint32_t* counts_of_group(std::uint32_t problem, std::uint32_t group) const {
+    return group_counts + (std::int64_t{problem} * groups() + group) * buckets;
   }
   __device__ std::uint32_t bucket(std::int32_t label) const {
     return static_cast<std::uint32_t>(label) < k ? label : k;

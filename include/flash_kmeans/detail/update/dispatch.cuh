@@ -5,14 +5,15 @@
 #include <cstdint>
 
 #include "../../types.hpp"
+#include "../assign/operand.cuh"
 #include "../config.cuh"
+#include "../convergence/state.cuh"
 #include "../device_matrix.cuh"
 #include "../launch.cuh"
 #include "../math.hpp"
 #include "../outputs.hpp"
 #include "../workspace.cuh"
 #include "kernel_finish.cuh"
-#include "kernel_fold.cuh"
 #include "kernel_segments.cuh"
 #include "sort.cuh"
 
@@ -33,42 +34,49 @@ class centroid_update {
         c_(c),
         b_(x.batch_count()),
         group_(group_size(b_, x.rows, buckets(c.rows, labels))),
-        sort_(group_, x.rows, c.rows, buckets(c.rows, labels), memory) {
-    constexpr int V = kVector<T>;
-    vector_ = x.cols % V == 0 && rows_aligned(x, V * sizeof(T));
-    std::int64_t const vectors = ceil_div<std::int64_t>(x.cols, vector_ ? V : 1);
+        multiprocessors_(multiprocessors()),
+        overlaps_(has_clusters(count_kernel<kCountThreads>)),
+        sort_(group_, x.rows, c.rows, buckets(c.rows, labels), overlaps_, memory) {
+    vector_ = x.cols % kVector<T> == 0 && rows_aligned(x, kVector<T> * sizeof(T));
+    std::int64_t const vectors = x.cols / (vector_ ? kVector<T> : 1);
     lanes_ = std::min<std::int64_t>(vectors, 128);
     column_blocks_ = ceil_div(vectors, lanes_);
-    // Enough chunks to fill the GPU evenly. Shorter ones would spend more on borders than they
-    // gain, but for small problems, where nothing else runs meanwhile.
-    constexpr std::int64_t kElements = 1 << 22, kSmallProblem = 1 << 14;
-    std::int64_t const shortest = x.rows <= kSmallProblem ? 32 : 64;
-    std::int64_t const chunk =
-        std::max(shortest, ceil_div(x.rows, std::max<std::int64_t>(1, kElements / x.cols)));
-    auto const chunks = static_cast<std::uint32_t>(ceil_div(x.rows, chunk));
-    chunks_ = {static_cast<std::uint32_t>(chunk), chunks, chunks > kMostPieces ? kFold : kNoFold};
-    sums_ = memory.take<acc>(group_ * c.rows * x.cols);
-    slots_ = memory.take<acc>(group_ * chunks_.per_problem * 2 * x.cols);
-    within_ = memory.take<std::uint8_t>(group_ * chunks_.per_problem);
-    folded_ = memory.take<double>(group_ * chunks_.runs_per_problem() * x.cols);
+    chunks_ = chunks_of(x.rows, c.rows, x.cols);
+    ld_ = round_up<std::int64_t>(x.cols, 16 / sizeof(acc));
+    sums_ = memory.take<acc>(group_ * c.rows * ld_);
+    slots_ = memory.take<acc>(group_ * chunks_.per_problem * 2 * ld_);
+    run_sums_ = memory.take<double>(group_ * chunks_.runs_per_problem() * ld_);
     shifts_ = memory.take<double>(b_ * c.rows);
+    counter_count_ = group_ * (1 + sort_.counters() + chunks_.runs_per_problem() * vectors);
+    counters_ = memory.take<std::uint32_t>(counter_count_);
   }
 
-  // One update of the masters. status: problems that have converged keep theirs.
-  void queue(std::int32_t const* labels, fit_status const* status, cluster_index const& index,
-             cudaStream_t stream) {
+  // What the host does once, before anything is queued.
+  void prepare() const { sort_.prepare(); }
+
+  // Words in which blocks count how many have ended. Zero before the first update of a call, and
+  // every update leaves them so.
+  std::uint32_t* counters() const { return counters_; }
+  std::int64_t counter_count() const { return counter_count_; }
+
+  // One update of the masters. operand: where they are made ready, in Form, for the next assignment.
+  // state: problems that have converged keep their masters, and the others end an iteration.
+  template <class Form>
+  void queue(std::int32_t const* labels, cluster_index const& index,
+             operand_params<T> const& operand, convergence_state const& state,
+             cudaStream_t stream) const {
     // By-products are those of all problems.
-    fit_status const* const sorted_unless = wanted(index) ? nullptr : status;
+    fit_status const* const sorted_unless = wanted(index) ? nullptr : state.status;
     for_each_group(labels, sorted_unless, index, stream,
                    [&](sorted_points const& sorted, std::int64_t problems) {
-                     queue_segments(sorted, problems, status, stream);
-                     queue_fold(sorted, problems, status, stream);
-                     queue_finish(sorted, problems, status, stream);
+                     queue_segments(sorted, problems, state.status, stream);
+                     queue_finish<Form>(sorted, problems, operand, state, stream);
                    });
   }
 
   // Only the by-products of these labels.
-  void queue_index(std::int32_t const* labels, cluster_index const& index, cudaStream_t stream) {
+  void queue_index(std::int32_t const* labels, cluster_index const& index,
+                   cudaStream_t stream) const {
     for_each_group(labels, nullptr, index, stream, [](sorted_points const&, std::int64_t) {});
   }
 
@@ -77,8 +85,30 @@ class centroid_update {
   double const* shifts() const { return shifts_; }
 
  private:
-  // Chunks that finish_kernel adds up without help.
-  static constexpr std::uint32_t kMostPieces = 1024, kNoFold = 0x7fffffff;
+  // Chunks that fill the GPU, and no more slots than that takes: borders cost time and memory too. A
+  // long problem fills it alone; shorter ones mostly come in batches, but a chunk must depend on its
+  // problem only, so that a batch changes no sum. Measured on an H200.
+  static chunking chunks_of(std::int64_t n, std::int64_t k, std::int64_t d) {
+    constexpr std::int64_t kTiny = 1 << 13, kShort = 1 << 15, kLong = 1 << 18;
+    constexpr std::int64_t kChunksOfLong = 4096, kElements = 1 << 22, kSlotBytes = 16;  // a point
+    constexpr int kLongest = 8;
+    int bits = n <= kTiny ? 5 : n < kShort ? 6 : 7;
+    if (n >= kLong) {
+      bits = std::min(kLongest, bits_for(static_cast<std::uint64_t>(ceil_div(n, kChunksOfLong))));
+    }
+    auto const count = [&] { return ceil_div(n, std::int64_t{1} << bits); };
+    auto const slot_bytes = [&] { return 2 * d * std::int64_t{sizeof(acc)} >> bits; };
+    while (count() > std::max<std::int64_t>(1, kElements / d) ||
+           (slot_bytes() > kSlotBytes && count() > k)) {
+      ++bits;
+    }
+    // A cluster of all points is so many runs, and at both ends chunks, as a run has chunks.
+    constexpr std::uint32_t kFewChunks = 64;
+    constexpr int kLongestRun = 6, kNoRuns = 31;
+    auto const chunks = static_cast<std::uint32_t>(count());
+    int const run_bits = std::min(kLongestRun, (bits_for(chunks) + 1) / 2);
+    return {bits, chunks, chunks <= kFewChunks ? kNoRuns : run_bits};
+  }
 
   static std::int64_t buckets(std::int64_t k, label_source labels) {
     return labels == label_source::caller ? k + 1 : k;
@@ -91,10 +121,12 @@ class centroid_update {
 
   template <class Body>
   void for_each_group(std::int32_t const* labels, fit_status const* status,
-                      cluster_index const& index, cudaStream_t stream, Body&& body) {
+                      cluster_index const& index, cudaStream_t stream, Body&& body) const {
     for (std::int64_t first = 0; first < b_; first += group_) {
       std::int64_t const problems = std::min(group_, b_ - first);
-      body(sort_.queue(labels + first * x_.rows, first, problems, status, index, stream), problems);
+      body(sort_.queue(labels + first * x_.rows, first, problems, status, index, counters_ + group_,
+                       stream),
+           problems);
     }
   }
 
@@ -105,62 +137,73 @@ class centroid_update {
     p.x = device_matrix<T const>(x_);
     p.sums = sums_;
     p.slots = slots_;
-    p.within = within_;
+    p.run_sums = run_sums_;
+    p.run_ends = counters_ + group_ * (1 + sort_.counters());
     p.status = status;
     p.chunks = chunks_;
     p.count = static_cast<std::uint32_t>(problems * chunks_.per_problem);
     p.d = static_cast<std::int32_t>(x_.cols);
+    p.ld = static_cast<std::int32_t>(ld_);
     p.lanes = static_cast<std::int32_t>(lanes_);
     p.column_blocks = static_cast<std::int32_t>(column_blocks_);
     std::int64_t const blocks =
         ceil_div<std::int64_t>(p.count, kSegmentsThreads / lanes_) * column_blocks_;
     launch(vector_ ? segments_kernel<T, kVector<T>> : segments_kernel<T, 1>, "segments_kernel",
-           blocks, kSegmentsThreads, stream, p);
+           blocks, kSegmentsThreads, stream, p, overlapping());
   }
 
-  void queue_fold(sorted_points const& sorted, std::int64_t problems, fit_status const* status,
-                  cudaStream_t stream) const {
-    if (chunks_.runs_per_problem() == 0) return;
-    launch(fold_kernel<acc>, "fold_kernel", problems * chunks_.runs_per_problem(), kFoldThreads,
-           stream,
-           fold_params<acc>{slots_, within_, folded_, status, sorted.first, chunks_,
-                            static_cast<std::int32_t>(x_.cols)});
-  }
-
-  void queue_finish(sorted_points const& sorted, std::int64_t problems, fit_status const* status,
+  template <class Form>
+  void queue_finish(sorted_points const& sorted, std::int64_t problems,
+                    operand_params<T> const& operand, convergence_state const& state,
                     cudaStream_t stream) const {
     finish_params<T> p{};
     p.sorted = sorted;
     p.sums = sums_;
     p.slots = slots_;
-    p.folded = folded_;
+    p.run_sums = run_sums_;
     p.c = device_matrix<acc>(c_);
     p.aligned = rows_aligned(c_, 16);
+    p.operand = operand;
+    p.state = state;
     p.shifts = shifts_;
-    p.status = status;
+    p.ended = counters_;
     p.chunks = chunks_;
-    p.clusters = static_cast<std::uint32_t>(problems * sorted.k);
     p.d = static_cast<std::int32_t>(x_.cols);
-    // Few clusters are large ones: a block for each.
-    constexpr std::uint32_t kFewClusters = 256;
-    p.per_block = p.clusters <= kFewClusters ? 1 : kFinishShares;
-    launch(finish_kernel<T>, "finish_kernel", ceil_div(p.clusters, p.per_block), kFinishThreads,
-           stream, p);
+    p.ld = static_cast<std::int32_t>(ld_);
+    // Clusters of many pieces get a block each. Others are dealt out to as many blocks as run at once.
+    constexpr std::uint32_t kManyPieces = 8;
+    constexpr std::int64_t kBlocksOfSm = 5;
+    p.at_once = chunks_.per_problem > kManyPieces * sorted.k ? 1 : kFinishWarps;
+    p.blocks = static_cast<std::uint32_t>(std::min<std::int64_t>(
+        ceil_div(sorted.k, p.at_once),
+        std::max<std::int64_t>(1, kBlocksOfSm * multiprocessors_ / problems)));
+    launch(finish_kernel<T, Form>, "finish_kernel", problems * p.blocks, kFinishThreads, stream, p,
+           overlapping());
+  }
+
+  launch_options overlapping() const {
+    launch_options how;
+    how.overlaps = overlaps_;
+    return how;
   }
 
   matrix_view<T const> x_;
   matrix_view<acc> c_;
   std::int64_t b_;
   std::int64_t group_;  // problems sorted together
+  std::int64_t multiprocessors_;
+  bool overlaps_;  // kernels may be launched so
   point_sort sort_;
   bool vector_;
   std::int64_t lanes_, column_blocks_;
   chunking chunks_;
+  std::int64_t ld_;  // of the sums
   acc* sums_;
   acc* slots_;
-  std::uint8_t* within_;
-  double* folded_;
+  double* run_sums_;
   double* shifts_;
+  std::uint32_t* counters_;  // [groups] of finish, then of the sort, then of the segments
+  std::int64_t counter_count_;
 };
 
 }  // namespace FLASH_KMEANS_ABI

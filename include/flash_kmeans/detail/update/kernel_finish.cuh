@@ -1,163 +1,202 @@
-// From segment sums to centroids: folds a cluster's slots, divides, keeps empty clusters, measures
-// the shift.
+// From segment sums to the next iteration: folds a cluster's slots, divides, keeps empty clusters,
+// measures the shift, makes the centroid ready for the next assignment. The last block of a problem
+// to end adds up the shifts and decides whether the problem has converged.
 //
-// A warp stands over 32 x V features at a time and finishes a cluster alone, unless the cluster spans
-// many chunks: then all warps of the block share its slots. They are always dealt out to
-// kFinishShares sums that are added in order, so what a cluster is finished by changes no bit.
+// A warp stands over 32 x V features at a time and finishes a cluster alone, unless the cluster has
+// more than kMostPiecesAlone pieces: then the warps of the block take them in turns, and the first
+// one adds their sums in order.
 #pragma once
 
 #include <cstdint>
 #include <type_traits>
 
 #include "../../types.hpp"
+#include "../assign/operand.cuh"
 #include "../config.cuh"
+#include "../convergence/state.cuh"
 #include "../device_matrix.cuh"
+#include "../ptx/grid_order.cuh"
 #include "../reduce.cuh"
 #include "sorted.cuh"
 
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
 
-inline constexpr int kFinishShares = 8;
-inline constexpr int kFinishThreads = 32 * kFinishShares;
+inline constexpr int kFinishWarps = 4;
+inline constexpr int kFinishThreads = 32 * kFinishWarps;
+inline constexpr std::uint32_t kMostPiecesAlone = 16;
 
 template <class T>
 struct finish_params {
   using acc = centroid_t<T>;
   sorted_points sorted;
-  acc const* sums;           // [problems * k][d]
-  acc const* slots;          // [chunks][2][d]
-  double const* folded;      // [problems][runs_per_problem][d], kernel_fold.cuh
-  device_matrix<acc> c;      // [b][k][d], updated
-  bool aligned;              // rows of c start on 16 bytes
-  double* shifts;            // [b * k], squared distance that each centroid moved
-  fit_status const* status;  // [b] or null: problems that have converged stay as they are
+  acc const* sums;         // [problems * k][ld]
+  acc const* slots;        // [chunks][2][ld]
+  double const* run_sums;  // [problems][runs_per_problem][ld]
+  device_matrix<acc> c;    // [b][k][d], updated
+  bool aligned;            // rows of c start on 16 bytes
+  operand_params<T> operand;
+  convergence_state state;  // problems that have converged stay as they are
+  double* shifts;           // [b * k], squared distance that each centroid moved
+  std::uint32_t* ended;     // [problems] blocks that have ended, zero between launches
   chunking chunks;
-  std::uint32_t clusters;   // problems * k
-  std::uint32_t per_block;  // clusters, 1 to kFinishShares
+  std::uint32_t blocks;   // of a problem
+  std::uint32_t at_once;  // clusters that a block finishes side by side, 1 to kFinishWarps
   std::int32_t d;
+  std::int32_t ld;  // of sums: whole 16 bytes, zero from d on
 };
 
-// Which rows of slots and folded slots add up to a cluster.
-struct finish_pieces {
-  // Chunks and runs count inside the problem. Pieces in order: chunks up to a run's border, whole
-  // runs, chunks to the end. The last chunk may end in another cluster, so it belongs to no run.
-  std::uint32_t first, first_run, head, runs, tail, count;
+// sum / count rounded once. inverse: 1 / count rounded; a correctly rounded quotient follows from it
+// in three steps (P. Markstein, Computation of elementary functions on the IBM RISC System/6000
+// processor, 1990).
+template <class Acc>
+__device__ Acc mean_of(double sum, double count, double inverse) {
+  if constexpr (std::is_same_v<Acc, double>) return sum / count;
+  double const near = sum * inverse;
+  double const exact = fma(fma(-near, count, sum), inverse, near);
+  return static_cast<Acc>(near - near == 0 ? exact : near);
+}
 
-  __device__ finish_pieces(chunking const& chunks, std::uint32_t begin, std::uint32_t points) {
-    first = begin / chunks.chunk;
-    std::uint32_t const last = (begin + points - 1) / chunks.chunk;
-    std::uint32_t const last_run = last / chunks.fold;
-    first_run = first / chunks.fold + 1;
-    runs = last_run > first_run ? last_run - first_run : 0;
-    head = runs > 0 ? first_run * chunks.fold - first : last - first + 1;
-    tail = last_run * chunks.fold;
-    count = head + runs + (runs > 0 ? last - tail + 1 : 0);
-  }
-
-  // Slot of a piece among [chunks][2], or what was folded of it.
-  __device__ bool is_folded(std::uint32_t piece) const {
-    return piece >= head && piece < head + runs;
-  }
-  __device__ std::int64_t folded(std::uint32_t piece) const { return first_run + (piece - head); }
-  __device__ std::int64_t slot(std::uint32_t piece) const {
-    if (piece == 0) return std::int64_t{first} * 2 + 1;
-    return 2 * (piece < head ? std::int64_t{first} + piece
-                             : std::int64_t{tail} + (piece - head - runs));
-  }
-};
-
-template <class T>
-FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads) finish_kernel(finish_params<T> const p) {
+template <class T, class Form>
+FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, 5)
+    finish_kernel(finish_params<T> const p) {
   using acc = typename finish_params<T>::acc;
   constexpr int V = 16 / sizeof(acc);
-  __shared__ double parts[kFinishShares][V][32];
-  __shared__ bool crowded[kFinishShares];
+  __shared__ double parts[kFinishWarps][V][32];
+  __shared__ bool last;
+  ptx::wait_for_grid_before();
+  ptx::let_next_grid_start();
   sorted_points const& s = p.sorted;
   std::uint32_t const lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  bool const aligned = p.d % V == 0;  // rows of sums and slots
+  std::uint32_t const problem = blockIdx.x / p.blocks, block = blockIdx.x - problem * p.blocks;
+  std::int64_t const b = s.first + problem;
+  if (p.state.ended(b)) return;
+  std::uint32_t const* const offsets = s.offsets_of(problem);
+  std::uint32_t const chunks = problem * p.chunks.per_problem;  // of problems before
+  std::uint32_t const runs = problem * p.chunks.runs_per_problem();
 
-  // together: all warps of the block call, and the first one writes. Returns whether they must.
-  auto finish = [&](std::uint32_t cluster, auto together) {
+  // together: all warps of the block call, and the first one writes. Otherwise a warp does.
+  auto finish = [&](std::uint32_t label, std::uint32_t points, cluster_pieces const& pieces,
+                    auto together) {
     constexpr bool kTogether = decltype(together)::value;
-    std::uint32_t const problem = cluster / s.k, label = cluster - problem * s.k;
-    std::int64_t const b = s.first + problem;
-    if (p.status != nullptr && p.status[b].converged != 0) return false;
-    std::uint32_t const* const offsets = s.offsets_of(problem) + label;
-    std::uint32_t const begin = offsets[0], points = offsets[1] - begin;
-    double* const shift = p.shifts + b * s.k + label;
-    if (points == 0) {
-      if (lane == 0) *shift = 0;
-      return false;
-    }
-    finish_pieces const pieces(p.chunks, begin, points);
-    if (!kTogether && pieces.count > kFinishShares) return true;
-    acc const* const slots = p.slots + std::int64_t{problem} * p.chunks.per_problem * 2 * p.d;
-    double const* const folded =
-        p.folded + std::int64_t{problem} * p.chunks.runs_per_problem() * p.d;
+    acc const* const whole =
+        pieces.count() == 1 ? p.sums + (std::int64_t{problem} * s.k + label) * p.ld
+                            : p.slots + (2 * std::int64_t{chunks + pieces.first_chunk} + 1) * p.ld;
     acc* const c = p.c.problem(b) + label * p.c.ld;
-    double moved = 0;
-    for (std::int32_t first = 0; first < p.d; first += 32 * V) {
-      std::int32_t const i = first + static_cast<std::int32_t>(lane) * V;
-      auto add = [&](double(&to)[V], pack<acc, V> const& values) {
-#pragma unroll
-        for (int v = 0; v < V; ++v) to[v] += static_cast<double>(values.values[v]);
-      };
-      auto add_piece = [&](double(&to)[V], std::uint32_t piece) {
-        if (pieces.is_folded(piece)) {
-          double const* const from = folded + pieces.folded(piece) * p.d;
-#pragma unroll
-          for (int v = 0; v < V; ++v) to[v] += i + v < p.d ? from[i + v] : 0;
-        } else {
-          add(to, load_padded<V>(slots + pieces.slot(piece) * p.d, i, p.d, aligned));
-        }
-      };
+    double const inverse = 1.0 / points;
+    double moved = 0, squares = 0;
+    for (std::int32_t from = 0; from < p.d; from += 32 * V) {
+      std::int32_t const i = from + static_cast<std::int32_t>(lane) * V;
+      pack<acc, V> const old = load_padded<V>(c, i, p.d, p.aligned);
       double sum[V] = {};
-      if constexpr (kTogether) {
-        double part[V] = {};
-#pragma unroll 4
-        for (std::uint32_t piece = warp; piece < pieces.count; piece += kFinishShares) {
-          add_piece(part, piece);
+      // Rows [0, count), several on their way at once.
+      auto add_rows = [&](std::uint32_t count, auto row) {
+        using Value = std::remove_const_t<std::remove_pointer_t<decltype(row(0u))>>;
+        constexpr std::uint32_t kRead = 16 / sizeof(Value), kStep = kTogether ? kFinishWarps : 1;
+        for (std::uint32_t r = kTogether ? warp : 0; r < count; r += kRead * kStep) {
+          pack<Value, V> rows[kRead];
+#pragma unroll
+          for (std::uint32_t u = 0; u < kRead; ++u) {
+            rows[u] = {};
+            if (r + u * kStep < count && i < p.ld) {
+              rows[u] = *reinterpret_cast<pack<Value, V> const*>(row(r + u * kStep) + i);
+            }
+          }
+#pragma unroll
+          for (std::uint32_t u = 0; u < kRead; ++u) {
+#pragma unroll
+            for (int v = 0; v < V; ++v) sum[v] += static_cast<double>(rows[u].values[v]);
+          }
         }
+      };
+      add_rows(pieces.head, [&](std::uint32_t r) {
+        return r == 0 ? whole : p.slots + 2 * std::int64_t{chunks + pieces.first_chunk + r} * p.ld;
+      });
+      add_rows(pieces.runs, [&](std::uint32_t r) {
+        return p.run_sums + std::int64_t{runs + pieces.first_run + r} * p.ld;
+      });
+      add_rows(pieces.tail, [&](std::uint32_t r) {
+        return p.slots + 2 * std::int64_t{chunks + pieces.tail_chunk + r} * p.ld;
+      });
+      if constexpr (kTogether) {
         __syncthreads();  // what was there has been read
 #pragma unroll
-        for (int v = 0; v < V; ++v) parts[warp][v][lane] = part[v];
+        for (int v = 0; v < V; ++v) parts[warp][v][lane] = sum[v];
         __syncthreads();
         if (warp != 0) continue;
-        for (int share = 0; share < kFinishShares; ++share) {
+        for (int w = 1; w < kFinishWarps; ++w) {
 #pragma unroll
-          for (int v = 0; v < V; ++v) sum[v] += parts[share][v][lane];
+          for (int v = 0; v < V; ++v) sum[v] += parts[w][v][lane];
         }
-      } else if (pieces.count == 1) {
-        add(sum, load_padded<V>(p.sums + std::int64_t{cluster} * p.d, i, p.d, aligned));
-      } else {
-#pragma unroll 2
-        for (std::uint32_t piece = 0; piece < pieces.count; ++piece) add_piece(sum, piece);
       }
-      pack<acc, V> const old = load_padded<V>(c, i, p.d, p.aligned);
       pack<acc, V> mean;
 #pragma unroll
       for (int v = 0; v < V; ++v) {
-        mean.values[v] = static_cast<acc>(sum[v] / points);
+        mean.values[v] = i + v < p.d ? mean_of<acc>(sum[v], points, inverse) : acc{0};
         double const difference = static_cast<double>(mean.values[v]) - old.values[v];
         if (i + v < p.d) moved += difference * difference;
       }
       store_padded<V>(mean, c, i, p.d, p.aligned);
+      add_squares(squares, p.operand.template write<Form>(b, label, i, mean));
     }
-    if (kTogether && warp != 0) return false;
+    if (kTogether && warp != 0) return;
     moved = group_sum(moved, 32);
-    if (lane == 0) *shift = moved;
-    return false;
+    squares = group_sum(squares, 32);
+    if (lane == 0) {
+      p.shifts[b * s.k + label] = moved;
+      p.operand.write_bias(b, label, squares);
+    }
   };
 
-  std::uint32_t const first = blockIdx.x * p.per_block;
-  bool const own = warp < p.per_block && first + warp < p.clusters;
-  bool const crowd = own && finish(first + warp, std::false_type{});
-  if (lane == 0) crowded[warp] = crowd;
-  __syncthreads();
-  for (std::uint32_t w = 0; w < p.per_block; ++w) {
-    if (crowded[w]) finish(first + w, std::true_type{});
+  // Clusters of this block: `at_once` of every `step`.
+  std::uint32_t const first = block * p.at_once, step = p.blocks * p.at_once;
+  bool crowded = false;
+  std::uint32_t label = warp < p.at_once ? first + warp : s.k;
+  std::uint32_t begin = 0, end = 0;
+  auto look = [&](std::uint32_t at) {
+    if (at < s.k) {
+      begin = offsets[at];
+      end = offsets[at + 1];
+    }
+  };
+  look(label);
+  for (; label < s.k; label += step) {
+    std::uint32_t const own_begin = begin, points = end - begin;
+    look(label + step);
+    if (points == 0) {
+      if (lane == 0) p.shifts[b * s.k + label] = 0;
+      continue;
+    }
+    cluster_pieces const pieces(p.chunks, own_begin, points);
+    if (pieces.count() > kMostPiecesAlone) {
+      crowded = true;
+    } else {
+      finish(label, points, pieces, std::false_type{});
+    }
   }
+  if (__syncthreads_or(crowded)) {
+    for (std::uint32_t some = first; some < s.k; some += step) {
+      for (label = some; label < min(some + p.at_once, s.k); ++label) {
+        std::uint32_t const own_begin = offsets[label], points = offsets[label + 1] - own_begin;
+        if (points == 0) continue;
+        cluster_pieces const pieces(p.chunks, own_begin, points);
+        if (pieces.count() > kMostPiecesAlone) finish(label, points, pieces, std::true_type{});
+      }
+    }
+  }
+
+  if (p.state.status == nullptr) return;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    last = p.blocks == 1 || atomicAdd(p.ended + problem, 1) == p.blocks - 1;
+    if (last) p.ended[problem] = 0;
+  }
+  __syncthreads();
+  if (!last) return;
+  __threadfence();
+  double const shift = block_strided_sum<kFinishThreads>(p.shifts + b * s.k, s.k);
+  if (threadIdx.x == 0) p.state.step(b, shift);
 }
 
 }  // namespace FLASH_KMEANS_ABI

@@ -4,8 +4,9 @@
 // has vectors, walks over one chunk, gathers rows and adds them up in registers; where the cluster
 // changes it writes the sum away. A cluster that lies inside one chunk goes to its place in `sums`.
 // One that crosses a border goes to the chunk's own slots: slot 0 for the part of a cluster that
-// began in an earlier chunk, slot 1 for one that goes on into the next. kernel_finish.cuh folds the
-// slots in the order of the chunks, so the sums do not depend on timing.
+// began in an earlier chunk, slot 1 for one that goes on into the next. Where a cluster covers a
+// whole run of chunks, the worker that ends last adds up their slots. kernel_finish.cuh adds runs
+// and slots in the order of the chunks, so the sums do not depend on timing.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,7 @@
 #include "../../types.hpp"
 #include "../config.cuh"
 #include "../device_matrix.cuh"
+#include "../ptx/grid_order.cuh"
 #include "sorted.cuh"
 
 namespace flash_kmeans::detail {
@@ -25,13 +27,16 @@ struct segments_params {
   using acc = centroid_t<T>;
   sorted_points sorted;
   device_matrix<T const> x;  // [b][n][d]
-  acc* sums;                 // [problems * k][d]
-  acc* slots;                // [chunks][2][d]
-  std::uint8_t* within;      // [chunks] 1: inside a cluster that began before and goes on
+  acc* sums;                 // [problems * k][ld]
+  acc* slots;                // [chunks][2][ld]
+  double* run_sums;          // [problems][runs_per_problem][ld]
+  std::uint32_t* run_ends;   // [problems][runs_per_problem][d / V] chunks of a run that have been
+                             // summed; zero between launches
   fit_status const* status;  // [b] or null: problems that have converged need no sums
   chunking chunks;
   std::uint32_t count;  // chunks, over all problems of the group
   std::int32_t d;
+  std::int32_t ld;             // of sums: whole 16 bytes, zero from d on
   std::int32_t lanes;          // threads of a worker
   std::int32_t column_blocks;  // workers side by side over the features of one chunk
 };
@@ -43,6 +48,8 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSegmentsThreads)
   using acc = typename segments_params<T>::acc;
   constexpr int kRows = 8;  // reads in flight
   sorted_points const& s = p.sorted;
+  ptx::wait_for_grid_before();
+  ptx::let_next_grid_start();
   std::uint32_t const workers = kSegmentsThreads / p.lanes, worker = threadIdx.x / p.lanes;
   std::uint32_t const chunk = blockIdx.x / p.column_blocks * workers + worker;
   std::int32_t const column =
@@ -50,8 +57,8 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSegmentsThreads)
   if (worker >= workers || chunk >= p.count) return;
   std::uint32_t const problem = chunk / p.chunks.per_problem;
   if (p.status != nullptr && p.status[s.first + problem].converged != 0) return;
-  std::uint32_t const begin = (chunk - problem * p.chunks.per_problem) * p.chunks.chunk;
-  std::uint32_t const end = s.n - begin > p.chunks.chunk ? begin + p.chunks.chunk : s.n;
+  std::uint32_t const begin = (chunk - problem * p.chunks.per_problem) << p.chunks.chunk_bits;
+  std::uint32_t const end = min(s.n - begin, p.chunks.chunk()) + begin;
   T const* const x = p.x.problem(s.first + problem) + column;
   std::uint32_t const first_point = problem * s.step;
   std::uint32_t const* const order = s.order_of(problem);
@@ -78,22 +85,39 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSegmentsThreads)
   std::uint32_t next = offsets[bucket + 1];
   bool from_before = offsets[bucket] < begin;
   acc sum[V] = {};
+  auto write = [&](auto* row, auto const(&values)[V]) {
+#pragma unroll
+    for (int v = 0; v < V; ++v) row[column + v] = values[v];
+    if (V == 1 && column + 1 == p.d) {
+      for (std::int32_t i = p.d; i < p.ld; ++i) row[i] = 0;
+    }
+  };
   auto flush = [&](bool goes_on) {
     if (bucket >= s.k) return;
-    acc* const to = from_before ? p.slots + std::int64_t{chunk} * 2 * p.d
-                    : goes_on   ? p.slots + (std::int64_t{chunk} * 2 + 1) * p.d
-                                : p.sums + (std::int64_t{problem} * s.k + bucket) * p.d;
-#pragma unroll
-    for (int v = 0; v < V; ++v) to[column + v] = sum[v];
+    acc* const to = from_before ? p.slots + std::int64_t{chunk} * 2 * p.ld
+                    : goes_on   ? p.slots + (std::int64_t{chunk} * 2 + 1) * p.ld
+                                : p.sums + (std::int64_t{problem} * s.k + bucket) * p.ld;
+    write(to, sum);
   };
   auto row = [&](std::uint32_t point) {
     return *reinterpret_cast<pack<T, V> const*>(x + std::int64_t{point - first_point} * p.x.ld);
   };
+  // From an empty bucket to the next one that is not, or past some more empty ones.
+  auto skip_empty = [&](std::uint32_t position) {
+    constexpr std::uint32_t kLook = 8;
+    std::uint32_t empty = 0;
+#pragma unroll
+    for (std::uint32_t i = 1; i <= kLook; ++i) {
+      empty += offsets[min(bucket + 1 + i, s.buckets)] == position;
+    }
+    bucket += min(empty + 1, kLook);
+    next = offsets[bucket + 1];
+  };
   auto add = [&](std::uint32_t position, pack<T, V> const& values) {
     if (position == next) {
       flush(false);
-      do next = offsets[++bucket + 1];
-      while (next == position);
+      next = offsets[++bucket + 1];
+      while (next == position) skip_empty(position);
       from_before = false;
 #pragma unroll
       for (int v = 0; v < V; ++v) sum[v] = 0;
@@ -120,7 +144,27 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSegmentsThreads)
   }
   for (; i < end; ++i) add(i, row(order[i]));
   flush(next > end);
-  if (column == 0) p.within[chunk] = from_before && next > end && bucket < s.k;
+
+  std::uint32_t const runs = p.chunks.runs_per_problem();
+  if (runs == 0 || !from_before || next <= end || bucket >= s.k) return;
+  std::uint32_t const run = begin >> (p.chunks.chunk_bits + p.chunks.run_bits);
+  if (!cluster_pieces(p.chunks, offsets[bucket], next - offsets[bucket]).has_run(run)) return;
+  // Every thread waits for its own features only.
+  std::int64_t const at = std::int64_t{problem} * runs + run;
+  std::uint32_t* const ended = p.run_ends + at * (p.d / V) + column / V;
+  __threadfence();
+  if (atomicAdd(ended, 1) != p.chunks.run() - 1) return;
+  *ended = 0;
+  __threadfence();
+  std::int64_t const first = std::int64_t{problem} * p.chunks.per_problem + run * p.chunks.run();
+  double total[V] = {};
+#pragma unroll 8
+  for (std::uint32_t c = 0; c < p.chunks.run(); ++c) {
+    acc const* const slot = p.slots + (first + c) * 2 * p.ld + column;
+#pragma unroll
+    for (int v = 0; v < V; ++v) total[v] += static_cast<double>(__ldcg(slot + v));
+  }
+  write(p.run_sums + at * p.ld, total);
 }
 
 }  // namespace FLASH_KMEANS_ABI

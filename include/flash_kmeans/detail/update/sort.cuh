@@ -6,6 +6,7 @@
 #include <cub/device/device_radix_sort.cuh>
 
 #include <cstdint>
+#include <type_traits>
 
 #include "../config.cuh"
 #include "../launch.cuh"
@@ -14,8 +15,7 @@
 #include "counting.cuh"
 #include "kernel_count.cuh"
 #include "kernel_keys.cuh"
-#include "kernel_scan.cuh"
-#include "kernel_scatter.cuh"
+#include "kernel_sort.cuh"
 #include "kernel_unpack.cuh"
 #include "sorted.cuh"
 
@@ -24,21 +24,25 @@ inline namespace FLASH_KMEANS_ABI {
 
 class point_sort {
  public:
-  // For groups of up to `problems` problems of n points in `buckets` buckets.
+  // For groups of up to `problems` problems of n points in `buckets` buckets. overlaps: kernels may
+  // be launched so.
   point_sort(std::int64_t problems, std::int64_t n, std::int64_t k, std::int64_t buckets,
-             arena& memory)
+             bool overlaps, arena& memory)
       : n_(static_cast<std::uint32_t>(n)),
         k_(static_cast<std::uint32_t>(k)),
         buckets_(static_cast<std::uint32_t>(buckets)),
-        counts_(buckets <= kMostCounted && problems * n <= kMostPoints) {
+        overlaps_(overlaps) {
     std::int64_t const count = problems * n;
     order_[0] = memory.take<std::uint32_t>(count);
     offsets_ = memory.take<std::uint32_t>(problems * (buckets + 1));
-    if (counts_) {
-      cut_into_tiles(problems);
-      tile_counts_ = memory.take<std::uint32_t>(problems * tiles_ * buckets);
-      totals_ = memory.take<std::uint32_t>(problems * buckets);
-      done_ = memory.take<std::uint32_t>(problems);
+    std::int64_t const shared = most_shared_bytes();
+    if (counts(shared)) {
+      cut_into_spans(problems, shared);
+      counts_ = memory.take<std::uint32_t>(problems * spans_ * buckets);
+      if (!together_) {
+        groups_ = ceil_div(spans_, kSpansOfGroup);
+        group_counts_ = memory.take<std::uint32_t>(problems * groups_ * buckets);
+      }
       return;
     }
     order_[1] = memory.take<std::uint32_t>(count);
@@ -47,13 +51,21 @@ class point_sort {
     temporary_ = memory.take<char>(static_cast<std::int64_t>(temporary_bytes_));
   }
 
+  // What the host does once, before anything is queued.
+  void prepare() const {
+    if (warps_ > 0) allow_shared_bytes(sort_kernel_of_bits(), "sort_kernel", sort_bytes());
+  }
+
+  // Words that have to be zero before the first sort, for one problem.
+  std::int64_t counters() const { return groups_; }
+
   // Sorts problems [first, first + problems) by their labels ([problems][n], of the group). status:
   // problems that have converged may keep the order that they have. index: by-products.
   sorted_points queue(std::int32_t const* labels, std::int64_t first, std::int64_t problems,
-                      fit_status const* status, cluster_index const& index,
+                      fit_status const* status, cluster_index const& index, std::uint32_t* counters,
                       cudaStream_t stream) const {
-    if (counts_) {
-      queue_counting(labels, first, problems, status, index, stream);
+    if (warps_ > 0) {
+      queue_counting(labels, first, problems, status, index, counters, stream);
       return {order_[0], 0, offsets_, n_, k_, buckets_, first};
     }
     std::uint32_t const* const order = queue_radix(labels, first, problems, index, stream);
@@ -61,61 +73,88 @@ class point_sort {
   }
 
  private:
-  // Measured on an H200: beyond these the counting sort's scattered writes cost more than the radix
-  // sort's passes.
-  static constexpr std::int64_t kMostCounted = 2048, kMostPoints = 1 << 21;
-  static_assert(kMostCounted <= 1 << 11);
-  static constexpr int kCountThreads = 256, kScanThreads = 1024, kShortScanThreads = 256;
-  static constexpr std::uint32_t kFewTiles = 64;
+  // Whether the counting sort is the better one (measured on an H200) and fits: shared memory has to
+  // hold counts of kFewestWarps at least.
+  bool counts(std::int64_t shared) const {
+    constexpr std::int64_t kMostBuckets = 2048, kFewestWarps = 4;
+    static_assert(kMostBuckets <= 1 << kSortMostBits);
+    return buckets_ <= kMostBuckets && shared_bytes(kFewestWarps) <= shared;
+  }
+  std::int64_t shared_bytes(std::int64_t warps) const {
+    return sort_shared_bytes(buckets_, warps, tile_of(warps));
+  }
+  static std::int64_t tile_of(std::int64_t warps) { return warps * 32 * kSortRounds; }
 
-  // Enough tiles to keep the GPU's warps busy, and not many more counts than points.
-  void cut_into_tiles(std::int64_t problems) {
-    constexpr std::int64_t kSharedBytes = 192 * 1024, kMostWarps = 8;  // of an SM
-    constexpr std::int64_t kShortest = 128;                            // points
-    std::int64_t const bytes = buckets_ * std::int64_t{sizeof(std::uint32_t)};
-    std::int64_t const warps =
-        multiprocessors() * std::clamp<std::int64_t>(kSharedBytes / bytes, 1, kMostWarps);
-    constexpr std::int64_t kFewCounts = 1 << 16;  // of a problem
-    std::int64_t const counts = std::max<std::int64_t>(n_, kFewCounts) / buckets_;
-    std::int64_t const most = std::min({ceil_div(warps, problems), counts, n_ / kShortest});
-    std::int64_t const tiles = std::max<std::int64_t>(most, 1);
-    tile_ =
-        static_cast<std::uint32_t>(round_up<std::int64_t>(ceil_div<std::int64_t>(n_, tiles), 32));
-    tiles_ = ceil_div(n_, tile_);
-    constexpr std::int64_t kBlockBytes = 32 * 1024, kMostBlockWarps = 8;
-    block_warps_ = static_cast<int>(std::min<std::int64_t>(
-        tiles_, std::clamp<std::int64_t>(kBlockBytes / bytes, 1, kMostBlockWarps)));
+  // One wave of blocks where that is possible.
+  void cut_into_spans(std::int64_t problems, std::int64_t shared) {
+    constexpr std::int64_t kMostTogether = 8;  // blocks of a cluster, on any GPU
+    constexpr std::int64_t kBlocksOfSm = 2, kShortTogether = 1024, kShort = 2048;
+    std::int64_t warps = kSortWarps;
+    while (shared_bytes(warps) > shared) warps /= 2;
+    std::int64_t const wanted =
+        std::max<std::int64_t>(1, kBlocksOfSm * multiprocessors() / problems);
+    std::int64_t const tiles = ceil_div<std::int64_t>(n_, tile_of(warps));
+    together_ = tiles <= (overlaps_ ? kMostTogether : 1);
+    std::int64_t spans = 1;
+    if (!together_) {
+      spans = std::clamp<std::int64_t>(wanted, 1, ceil_div<std::int64_t>(n_, kShort));
+    } else if (overlaps_) {
+      spans = std::min({wanted, kMostTogether, ceil_div<std::int64_t>(n_, kShortTogether)});
+      spans = std::max(spans, tiles);
+    }
+    span_ = ceil_div<std::uint32_t>(n_, static_cast<std::uint32_t>(spans));
+    spans_ = together_ ? static_cast<std::uint32_t>(spans) : ceil_div(n_, span_);
+    std::uint32_t const pieces =
+        ceil_div<std::uint32_t>(span_, static_cast<std::uint32_t>(tile_of(warps)));
+    tile_ = ceil_div(span_, pieces);
+    // Every warp has its own counts to clear and to add up: a few rounds must pay for them.
+    constexpr std::int64_t kFewRounds = 4;
+    while (warps > 1 && tile_ <= kFewRounds * 32 * warps / 2) warps /= 2;
+    warps_ = static_cast<int>(warps);
   }
 
   void queue_counting(std::int32_t const* labels, std::int64_t first, std::int64_t problems,
-                      fit_status const* status, cluster_index const& index,
+                      fit_status const* status, cluster_index const& index, std::uint32_t* counters,
                       cudaStream_t stream) const {
     counting_params p{};
     p.labels = labels;
     p.status = status;
-    p.counts = tile_counts_;
-    p.totals = totals_;
-    p.done = done_;
+    p.counts = counts_;
+    p.group_counts = group_counts_;
+    p.counted_spans = counters;
     p.offsets = offsets_;
     p.order = order_[0];
     p.index = index;
-    p.problems = static_cast<std::uint32_t>(problems);
     p.n = n_;
     p.k = k_;
     p.buckets = buckets_;
+    p.span = span_;
+    p.spans = spans_;
     p.tile = tile_;
-    p.tiles = tiles_;
     p.first = first;
-    std::size_t const bytes = buckets_ * sizeof(std::uint32_t);
-    launch(count_kernel<kCountThreads>, "count_kernel", problems * tiles_, kCountThreads, stream, p,
-           {bytes});
-    bool const few = tiles_ <= kFewTiles;
-    launch(few ? scan_kernel<kShortScanThreads> : scan_kernel<kScanThreads>, "scan_kernel",
-           problems * ceil_div<std::int64_t>(buckets_, 32), few ? kShortScanThreads : kScanThreads,
-           stream, p);
-    launch(bits_for(buckets_) <= 8 ? scatter_kernel<8> : scatter_kernel<11>, "scatter_kernel",
-           problems * ceil_div<std::int64_t>(tiles_, block_warps_), 32 * block_warps_, stream, p,
-           {block_warps_ * bytes});
+    launch_options how;
+    how.overlaps = overlaps_;
+    if (!together_) {
+      how.shared_bytes = buckets_ * sizeof(std::uint32_t);
+      launch(count_kernel<kCountThreads>, "count_kernel", problems * spans_, kCountThreads, stream,
+             p, how);
+    }
+    how.shared_bytes = static_cast<std::size_t>(sort_bytes());
+    how.cluster = together_ ? static_cast<int>(spans_) : 1;
+    launch(sort_kernel_of_bits(), "sort_kernel", problems * spans_, 32 * warps_, stream, p, how);
+  }
+
+  std::int64_t sort_bytes() const { return sort_shared_bytes(buckets_, warps_, tile_); }
+
+  auto sort_kernel_of_bits() const -> void (*)(counting_params) {
+    auto const of = [&](auto bits) {
+      constexpr int kBits = decltype(bits)::value, kThreads = 32 * kSortWarps;
+      return together_ ? sort_kernel<kThreads, kBits, true> : sort_kernel<kThreads, kBits, false>;
+    };
+    int const bits = bits_for(buckets_);
+    if (bits <= 8) return of(std::integral_constant<int, 8>{});
+    if (bits <= 10) return of(std::integral_constant<int, 10>{});
+    return of(std::integral_constant<int, 11>{});
   }
 
   // Returns the sorted points, counted over the whole group.
@@ -158,15 +197,15 @@ class point_sort {
   }
 
   std::uint32_t n_, k_, buckets_;
-  bool counts_;
+  bool overlaps_;
   std::uint32_t* order_[2] = {};
   std::uint32_t* offsets_;
   // counting sort
-  std::uint32_t tile_ = 0, tiles_ = 0;
-  int block_warps_ = 0;  // of the scatter
-  std::uint32_t* tile_counts_ = nullptr;
-  std::uint32_t* totals_ = nullptr;
-  std::uint32_t* done_ = nullptr;
+  int warps_ = 0;          // of a block; 0 where the radix sort is used
+  bool together_ = false;  // spans of a problem are one cluster of blocks
+  std::uint32_t span_ = 0, spans_ = 0, tile_ = 0, groups_ = 0;
+  std::uint32_t* counts_ = nullptr;
+  std::uint32_t* group_counts_ = nullptr;
   // radix sort
   std::uint32_t* keys_[2] = {};
   void* temporary_ = nullptr;

@@ -30,13 +30,39 @@ struct sorted_points {
 };
 
 // The sorted points of every problem are cut into chunks, so that a problem is summed in the same
-// pieces whatever else is in its batch.
+// pieces whatever else is in its batch. Where a cluster covers a whole run of chunks, these are added
+// up before the cluster is finished, so that nobody has a long row to add.
 struct chunking {
-  std::uint32_t chunk;        // sorted points of one chunk; a problem's last one may be shorter
+  int chunk_bits;             // 2^ sorted points are a chunk; a problem's last one may be shorter
   std::uint32_t per_problem;  // chunks
-  std::uint32_t fold;         // chunks that kernel_fold.cuh takes together
+  int run_bits;               // 2^ chunks are a run
 
-  __host__ __device__ std::uint32_t runs_per_problem() const { return per_problem / fold; }
+  __host__ __device__ std::uint32_t chunk() const { return 1u << chunk_bits; }
+  __host__ __device__ std::uint32_t run() const { return 1u << run_bits; }
+  __host__ __device__ std::uint32_t runs_per_problem() const { return per_problem >> run_bits; }
+};
+
+// The rows that add up to a cluster: slots of chunks up to a run's border (head), whole runs, slots of
+// the chunks that are left (tail). Chunks and runs count inside the problem. The last chunk may end in
+// another cluster, so it belongs to no run.
+struct cluster_pieces {
+  std::uint32_t first_chunk, head, first_run, runs, tail_chunk, tail;
+
+  __device__ cluster_pieces(chunking const& chunks, std::uint32_t begin, std::uint32_t points) {
+    first_chunk = begin >> chunks.chunk_bits;
+    std::uint32_t const last_chunk = (begin + points - 1) >> chunks.chunk_bits;
+    std::uint32_t const last_run = last_chunk >> chunks.run_bits;
+    first_run = (first_chunk >> chunks.run_bits) + 1;
+    runs = last_run > first_run ? last_run - first_run : 0;
+    head = (runs > 0 ? first_run << chunks.run_bits : last_chunk + 1) - first_chunk;
+    tail_chunk = last_run << chunks.run_bits;
+    tail = runs > 0 ? last_chunk + 1 - tail_chunk : 0;
+  }
+
+  __device__ std::uint32_t count() const { return head + runs + tail; }
+  __device__ bool has_run(std::uint32_t run) const {
+    return run >= first_run && run < first_run + runs;
+  }
 };
 
 }  // namespace FLASH_KMEANS_ABI

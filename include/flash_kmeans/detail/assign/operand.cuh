@@ -1,0 +1,99 @@
+// Centroids as the assignment kernels multiply them: a copy in the type of the points where that is
+// narrower, and -|c|^2/2 of the centroid as it is multiplied.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "../../types.hpp"
+#include "../config.cuh"
+#include "../device_matrix.cuh"
+#include "../reduce.cuh"
+#include "pieces.cuh"
+#include "tiles.hpp"
+
+namespace flash_kmeans::detail {
+inline namespace FLASH_KMEANS_ABI {
+
+// What a kernel multiplies: copies in Operand, of which Pieces add up to a value; void where it
+// takes points and masters as they are.
+template <class Operand, int Pieces = 1>
+struct assign_form {
+  using operand = Operand;
+  static constexpr int pieces = Pieces;
+  static constexpr bool copied = !std::is_void_v<Operand>;
+};
+
+// What the kernels of every GPU multiply.
+template <class T>
+using plain_form = assign_form<std::conditional_t<is_half_v<T>, T, void>>;
+
+// Where centroids are made ready. Nothing is, where all pointers are null.
+template <class T>
+struct operand_params {
+  using acc = centroid_t<T>;
+  void* operand;               // [b][pieces][k][ld] of the form's operand, zero from d on, or null
+  std::int64_t ld;             // a multiple of 16 bytes
+  acc* bias;                   // [b][bias_stride], -|c|^2/2, -inf from k on, or null
+  __nv_bfloat16* bias_pieces;  // [b][bias_stride][16], the same in pieces as the sm90 kernel takes
+                               // it, or null
+  std::int64_t bias_stride;
+  std::int32_t k;
+
+  // Features [first, first + V) of centroid j of problem b. Returns what is multiplied.
+  template <class Form, int V>
+  __device__ pack<acc, V> write(std::int64_t b, std::int64_t j, std::int64_t first,
+                                pack<acc, V> values) const {
+    if constexpr (Form::copied) {
+      using Operand = typename Form::operand;
+      constexpr int kPieces = Form::pieces;
+      Operand parts[kPieces * V];
+#pragma unroll
+      for (int v = 0; v < V; ++v) {
+        values.values[v] = split<Operand, kPieces>(values.values[v], parts + v, V);
+      }
+      if (operand == nullptr || first >= ld) return values;
+      Operand* const to = static_cast<Operand*>(operand) + (b * kPieces * k + j) * ld + first;
+#pragma unroll
+      for (int piece = 0; piece < kPieces; ++piece) {
+        pack<Operand, V> written;
+#pragma unroll
+        for (int v = 0; v < V; ++v) written.values[v] = parts[piece * V + v];
+        *reinterpret_cast<pack<Operand, V>*>(to + piece * k * ld) = written;
+      }
+    }
+    return values;
+  }
+
+  // |c|^2 of the centroid as it is multiplied, for row j of problem b; rows from k on have an
+  // infinite one. By one thread.
+  __device__ void write_bias(std::int64_t b, std::int64_t j, double squares) const {
+    auto const value = static_cast<acc>(-0.5 * squares);
+    std::int64_t const row = b * bias_stride + j;
+    if (bias != nullptr) bias[row] = value;
+    if constexpr (!std::is_same_v<acc, double>) {
+      if (bias_pieces != nullptr) {
+        using half_row = pack<__nv_bfloat16, kSm90BiasColumns / 2>;
+        half_row pieces{};
+        if (value - value == 0) {
+          split<__nv_bfloat16, 3>(value, pieces.values, 1);
+        } else {
+          pieces.values[0] = __nv_bfloat16(value);
+        }
+        auto* const to = reinterpret_cast<half_row*>(bias_pieces) + 2 * row;
+        to[0] = pieces;
+        to[1] = half_row{};
+      }
+    }
+  }
+};
+
+// The squares of V values, added to a sum. In double, so that a bias carries one rounding.
+template <class Acc, int V>
+__device__ void add_squares(double& squares, pack<Acc, V> const& values) {
+#pragma unroll
+  for (int v = 0; v < V; ++v) squares += static_cast<double>(values.values[v]) * values.values[v];
+}
+
+}  // namespace FLASH_KMEANS_ABI
+}  // namespace flash_kmeans::detail

@@ -1,0 +1,34 @@
+// What the device remembers of a fit between iterations.
+#pragma once
+
+#include <cstdint>
+
+#include "../../types.hpp"
+#include "../config.cuh"
+
+namespace flash_kmeans::detail {
+inline namespace FLASH_KMEANS_ABI {
+
+struct convergence_state {
+  double const* thresholds;  // [b] shift at which a problem counts as converged
+  fit_status* status;        // [b], or null: nothing is remembered
+  std::int32_t* running;     // problems that have not converged
+
+  // Whether problem b stays as it is.
+  __device__ bool ended(std::int64_t b) const {
+    return status != nullptr && status[b].converged != 0;
+  }
+  // Ends an iteration of a problem that had not converged. By one thread.
+  __device__ void step(std::int64_t b, double shift) const {
+    fit_status& own = status[b];
+    own.shift = shift;
+    ++own.iterations;
+    if (shift <= thresholds[b]) {
+      own.converged = 1;
+      atomicSub(running, 1);
+    }
+  }
+};
+
+}  // namespace FLASH_KMEANS_ABI
+}  // namespace flash_kmeans::detail
