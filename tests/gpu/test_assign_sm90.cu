@@ -232,6 +232,7 @@ void expect_running_problems_alone(shape const& s, layout const& how,
     fk::detail::arena arena(memory.data());
     fk::detail::assignment<T> assignment(points.const_view(), view, plan, arena);
     guarded_buffer<std::int32_t> const labels(std::vector<std::int32_t>(expected.size(), -7));
+    assignment.prepare();
     assignment.queue_points(nullptr);
     assignment.queue_centroids(nullptr);
     // Twice: the first run must leave the counters as the second needs them.

@@ -69,7 +69,7 @@ class centroid_update {
     fit_status const* const sorted_unless = wanted(index) ? nullptr : state.status;
     for_each_group(labels, sorted_unless, index, stream,
                    [&](sorted_points const& sorted, std::int64_t problems) {
-                     queue_segments(sorted, problems, state.status, stream);
+                     queue_segments(sorted, labels, problems, state.status, stream);
                      queue_finish<Form>(sorted, problems, operand, state, stream);
                    });
   }
@@ -130,10 +130,11 @@ class centroid_update {
     }
   }
 
-  void queue_segments(sorted_points const& sorted, std::int64_t problems, fit_status const* status,
-                      cudaStream_t stream) const {
+  void queue_segments(sorted_points const& sorted, std::int32_t const* labels,
+                      std::int64_t problems, fit_status const* status, cudaStream_t stream) const {
     segments_params<T> p{};
     p.sorted = sorted;
+    p.labels = labels + sorted.first * x_.rows;
     p.x = device_matrix<T const>(x_);
     p.sums = sums_;
     p.slots = slots_;

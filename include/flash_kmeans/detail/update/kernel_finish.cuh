@@ -104,6 +104,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, 5)
           }
 #pragma unroll
           for (std::uint32_t u = 0; u < kRead; ++u) {
+            if (r + u * kStep >= count) break;
 #pragma unroll
             for (int v = 0; v < V; ++v) sum[v] += static_cast<double>(rows[u].values[v]);
           }

@@ -26,13 +26,14 @@ template <class T>
 struct segments_params {
   using acc = centroid_t<T>;
   sorted_points sorted;
-  device_matrix<T const> x;  // [b][n][d]
-  acc* sums;                 // [problems * k][ld]
-  acc* slots;                // [chunks][2][ld]
-  double* run_sums;          // [problems][runs_per_problem][ld]
-  std::uint32_t* run_ends;   // [problems][runs_per_problem][d / V] chunks of a run that have been
-                             // summed; zero between launches
-  fit_status const* status;  // [b] or null: problems that have converged need no sums
+  std::int32_t const* labels;  // [problems][n] that they are sorted by
+  device_matrix<T const> x;    // [b][n][d]
+  acc* sums;                   // [problems * k][ld]
+  acc* slots;                  // [chunks][2][ld]
+  double* run_sums;            // [problems][runs_per_problem][ld]
+  std::uint32_t* run_ends;     // [problems][runs_per_problem][d / V] chunks of a run that have been
+                               // summed; zero between launches
+  fit_status const* status;    // [b] or null: problems that have converged need no sums
   chunking chunks;
   std::uint32_t count;  // chunks, over all problems of the group
   std::int32_t d;
@@ -64,25 +65,14 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSegmentsThreads)
   std::uint32_t const* const order = s.order_of(problem);
   std::uint32_t const* const offsets = s.offsets_of(problem);
 
-  // The bucket that holds the first position; warps of one worker look together.
-  std::uint32_t bucket = 0, above = s.buckets;
-  if (p.lanes % 32 == 0) {
-    std::uint32_t const lane = threadIdx.x % 32;
-    while (above - bucket > 1) {
-      std::uint32_t const step = (above - bucket + 31) / 32, at = bucket + (lane + 1) * step;
-      std::uint32_t const below =
-          __popc(__ballot_sync(0xffffffffu, at < above && offsets[at] <= begin));
-      bucket += below * step;
-      above = min(above, bucket + step);
-    }
-  } else {
-    while (above - bucket > 1) {
-      std::uint32_t const middle = (bucket + above) / 2;
-      (offsets[middle] <= begin ? bucket : above) = middle;
-    }
-  }
   if (column >= p.d) return;
-  std::uint32_t next = offsets[bucket + 1];
+  // Looked up, not searched for.
+  auto bucket_at = [&](std::uint32_t position) {
+    std::int64_t const point = order[position] - first_point;
+    auto const label = static_cast<std::uint32_t>(p.labels[std::int64_t{problem} * s.n + point]);
+    return min(label, s.k);
+  };
+  std::uint32_t bucket = bucket_at(begin), next = offsets[bucket + 1];
   bool from_before = offsets[bucket] < begin;
   acc sum[V] = {};
   auto write = [&](auto* row, auto const(&values)[V]) {
@@ -102,22 +92,14 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSegmentsThreads)
   auto row = [&](std::uint32_t point) {
     return *reinterpret_cast<pack<T, V> const*>(x + std::int64_t{point - first_point} * p.x.ld);
   };
-  // From an empty bucket to the next one that is not, or past some more empty ones.
-  auto skip_empty = [&](std::uint32_t position) {
-    constexpr std::uint32_t kLook = 8;
-    std::uint32_t empty = 0;
-#pragma unroll
-    for (std::uint32_t i = 1; i <= kLook; ++i) {
-      empty += offsets[min(bucket + 1 + i, s.buckets)] == position;
-    }
-    bucket += min(empty + 1, kLook);
-    next = offsets[bucket + 1];
-  };
   auto add = [&](std::uint32_t position, pack<T, V> const& values) {
     if (position == next) {
       flush(false);
       next = offsets[++bucket + 1];
-      while (next == position) skip_empty(position);
+      if (next == position) {  // it is empty, and others may be
+        bucket = bucket_at(position);
+        next = offsets[bucket + 1];
+      }
       from_before = false;
 #pragma unroll
       for (int v = 0; v < V; ++v) sum[v] = 0;
