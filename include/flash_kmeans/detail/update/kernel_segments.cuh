@@ -112,7 +112,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSegmentsThreads)
   std::uint32_t points[kRows];
   auto look_ahead = [&](std::uint32_t at) {
 #pragma unroll
-    for (int r = 0; r < kRows; ++r) points[r] = at + r < end ? order[at + r] : first_point;
+    for (int r = 0; r < kRows; ++r) points[r] = order[min(at + r, end - 1)];
   };
   std::uint32_t i = begin;
   look_ahead(i);
