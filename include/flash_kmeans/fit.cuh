@@ -46,10 +46,11 @@ inline namespace FLASH_KMEANS_ABI {
 // options       [in]  as for fit
 // exec          [in]  kernel and precision count
 //
-// Roughly 8 b n for the sort (16 beyond 2^21 points or 2048 clusters), 4 b k d (6 for half and
-// bfloat16, 8 for double) for sums and operands, and up to 37 MiB a problem (69 for double) for
-// partial sums. The sm90 kernel adds 32 b k, and where it packs points (see
-// predict_workspace_bytes) their copy.
+// Where points are not packed (see predict_workspace_bytes) no more than 24 bytes a point, 20 bytes
+// a centroid's coordinate and 4 MiB a problem for half and bfloat16. Of that, a point takes 4 bytes
+// for the sort (16 and what CUB asks for with more than 2048 clusters), up to 16 for partial sums,
+// and up to 8 for the variance that a tolerance asks for; a coordinate takes 4 (8 for double) for
+// sums and 2 for operands. Where points are packed, their copy comes on top.
 // Synchronises nothing. Throws std::invalid_argument for a bad shape or option, cuda_error without
 // a device.
 template <class P, class C>
@@ -90,11 +91,13 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
 // end with alone.
 //
 // Cost an iteration: 2 b n k d FLOPs; the points are read twice (assignment, update), and 16 b n
-// bytes (60 beyond 2^21 points or 2048 clusters) move for the sort. A tolerance above 0 reads the points once more per fit; a closing
-// assignment costs one more assignment and one more read of the points for the inertia.
-// The number of kernels depends on shape and options only. Iterations after convergence are queued
-// too and end early on the device, all but the sort beyond 2^21 points or 2048 clusters: choose
-// max_iterations accordingly, or call fit, which looks.
+// bytes (60 with more than 2048 clusters) move for the sort. A tolerance above 0 reads the points
+// once more per fit; a closing assignment costs one more assignment and one more read of the points
+// for the inertia.
+// An iteration is at most five kernels, with more than 2048 clusters up to eleven; their number depends
+// on shape and options only. Iterations after convergence are queued too and end early on the
+// device, all but the sort of more than 2048 clusters: choose max_iterations accordingly, or call
+// fit, which looks.
 //
 // Deterministic: the same input, options and device give the same bits.
 // Synchronises nothing and, given a workspace, allocates nothing; can be captured into a CUDA

@@ -1,4 +1,5 @@
-// flash_kmeans::update_centroids: one update step by itself, with the sort's by-products.
+// flash_kmeans::update_centroids: one update step by itself, with the sort's by-products; sums and
+// order by cluster of other rows.
 #pragma once
 
 #include <cstddef>
@@ -26,6 +27,16 @@ struct update_memory {
       : update(x, c, label_source::caller, memory), shift(memory.take<double>(x.batch_count())) {}
 };
 
+// What an update that stands alone needs first.
+template <class T>
+void queue_update_start(centroid_update<T> const& update, cudaStream_t stream) {
+  update.prepare();
+  check_cuda(cudaMemsetAsync(
+                 update.counters(), 0,
+                 static_cast<std::size_t>(update.counter_count()) * sizeof(std::uint32_t), stream),
+             "cudaMemsetAsync");
+}
+
 // ended(shift) runs while the workspace is still held.
 template <class T, class Ended>
 void run_update(matrix_view<T const> const& x, std::int32_t const* labels,
@@ -39,10 +50,7 @@ void run_update(matrix_view<T const> const& x, std::int32_t const* labels,
   workspace block(exec);
   auto pieces = block.lay_out([&](arena& memory) { return update_memory<T>(x, c, memory); });
   auto const& update = pieces.update;
-  update.prepare();
-  check_cuda(cudaMemsetAsync(update.counters(), 0, update.counter_count() * sizeof(std::uint32_t),
-                             exec.stream),
-             "cudaMemsetAsync");
+  queue_update_start(update, exec.stream);
   update.template queue<plain_form<T>>(labels, out.index, {}, {}, exec.stream);
   double* const shift = out.shift != nullptr ? out.shift : pieces.shift;
   if (shift_wanted) {
@@ -84,7 +92,7 @@ std::size_t update_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const
 //
 // Sums run in the centroids' type inside runs of points and in double between them, always in the
 // same order: deterministic, no float atomics. Cost: one read of the points, and 16 b n bytes (60
-// beyond 2^21 points or 2048 clusters) for the sort.
+// with more than 2047 clusters) for the sort.
 // Synchronises nothing and, given a workspace, allocates nothing; can be captured into a CUDA
 // graph.
 // Throws std::invalid_argument naming argument and value before anything is queued, and cuda_error.
@@ -112,6 +120,80 @@ double update_centroids(matrix_view<P> const& x, std::int32_t const* labels,
     total = detail::fetch_sum(shift, x.batch_count(), exec.stream, "update_centroids");
   });
   return total;
+}
+
+// Sums of the rows of every cluster, queued on the stream: of values that go with the points, say.
+//
+// x       [in]   device, [b][n][d], as for fit; d need not be that of the points
+// labels  [in]   device, [b][n] int32, of fit or predict. A row whose label is outside [0, k) counts
+//                nowhere.
+// sums    [out]  device, [b][k][d], float (double for double rows); zero for a cluster without rows
+// exec    [in]   stream, workspace (update_workspace_bytes(x, sums))
+//
+// Sums, order and cost are those of update_centroids_async: deterministic, one read of x.
+// Synchronises nothing and, given a workspace, allocates nothing; can be captured into a CUDA
+// graph.
+// Throws std::invalid_argument naming argument and value before anything is queued, and cuda_error.
+template <class P, class C>
+void sum_by_cluster_async(matrix_view<P> const& x, std::int32_t const* labels,
+                          matrix_view<C> const& sums, execution const& exec = {}) {
+  using T = std::remove_const_t<P>;
+  detail::check_point_type<T>();
+  detail::check_written_type<P, C>();
+  detail::check_views(x, sums, "sums");
+  detail::check_written(sums, "sums");
+  detail::check_pointer(labels, "labels");
+  detail::workspace block(exec);
+  auto const pieces = block.lay_out([&](detail::arena& memory) {
+    return detail::centroid_update<T>(x, sums, detail::label_source::caller, memory);
+  });
+  detail::queue_update_start(pieces, exec.stream);
+  pieces.queue_sums(labels, exec.stream);
+}
+
+// sum_by_cluster_async, then waits for the stream.
+template <class P, class C>
+void sum_by_cluster(matrix_view<P> const& x, std::int32_t const* labels, matrix_view<C> const& sums,
+                    execution const& exec = {}) {
+  sum_by_cluster_async(x, labels, sums, exec);
+  detail::check_cuda(cudaStreamSynchronize(exec.stream), "sum_by_cluster");
+}
+
+// Rows sorted by cluster, queued on the stream: sorted[b][i] = x[b][order[b][i]].
+//
+// x       [in]   device, [b][n][d] of any type of points, any strides of matrix_view
+// order   [in]   device, [b][n] int32: cluster_index.order of fit or update_centroids. Not checked.
+// sorted  [out]  device, [b][n][d] of the same type, any strides that keep rows apart; must not
+//                overlap x
+// exec    [in]   stream
+//
+// Cost: one read and one write of the rows, fastest where rows consist of whole 16 bytes. Takes no
+// workspace, synchronises and allocates nothing; can be captured into a CUDA graph.
+// Throws std::invalid_argument naming argument and value before anything is queued, and cuda_error.
+template <class P, class T>
+void gather_by_cluster_async(matrix_view<P> const& x, std::int32_t const* order,
+                             matrix_view<T> const& sorted, execution const& exec = {}) {
+  static_assert(std::is_same_v<std::remove_const_t<P>, T>,
+                "flash_kmeans: sorted rows have the type of the rows");
+  detail::check_point_type<T>();
+  detail::check_shapes(x, sorted, "sorted", "n");
+  if (sorted.rows != x.rows) {
+    detail::throw_invalid("sorted.rows (n)", sorted.rows,
+                          "must equal x.rows (" + std::to_string(x.rows) + ")");
+  }
+  detail::check_pointer(x.data, "x.data");
+  detail::check_pointer(sorted.data, "sorted.data");
+  detail::check_written(sorted, "sorted");
+  detail::check_pointer(order, "order");
+  detail::queue_gather<T>(x, order, sorted, exec.stream);
+}
+
+// gather_by_cluster_async, then waits for the stream.
+template <class P, class T>
+void gather_by_cluster(matrix_view<P> const& x, std::int32_t const* order,
+                       matrix_view<T> const& sorted, execution const& exec = {}) {
+  gather_by_cluster_async(x, order, sorted, exec);
+  detail::check_cuda(cudaStreamSynchronize(exec.stream), "gather_by_cluster");
 }
 
 }  // namespace FLASH_KMEANS_ABI

@@ -13,6 +13,8 @@ void call(fk::matrix_view<T const> x, fk::matrix_view<fk::centroid_t<T>> c, std:
   fk::predict(x, c, labels);
   fk::inertia(x, c);
   fk::update_centroids(x, labels, c);
+  fk::sum_by_cluster(x, labels, c);
+  fk::gather_by_cluster(x, labels, fk::matrix_view<T>());
 }
 
 template void call<__half>(fk::matrix_view<__half const>, fk::matrix_view<float>, std::int32_t*);

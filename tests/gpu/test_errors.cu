@@ -50,6 +50,7 @@ struct arguments {
   using C = centroid_of<T>;
   fk::matrix_view<T const> x;
   fk::matrix_view<C> c;
+  fk::matrix_view<T> sorted;
   std::int32_t* labels = nullptr;
   C* distances = nullptr;
   fk::cluster_index index;
@@ -69,6 +70,7 @@ class scene {
     arguments<T> a;
     a.x = {x_.data(), kN, kD};
     a.c = {c_.data(), kK, kD};
+    a.sorted = {sorted_.data(), kN, kD};
     a.labels = labels_.data();
     a.distances = distances_.data();
     a.index = {counts_.data(), offsets_.data(), order_.data(), inverse_.data()};
@@ -78,13 +80,14 @@ class scene {
   }
 
   bool untouched() const {
-    return x_.untouched() && c_.untouched() && labels_.untouched() && distances_.untouched() &&
-           counts_.untouched() && offsets_.untouched() && order_.untouched() &&
-           inverse_.untouched() && status_.untouched() && scalars_.untouched();
+    return x_.untouched() && c_.untouched() && sorted_.untouched() && labels_.untouched() &&
+           distances_.untouched() && counts_.untouched() && offsets_.untouched() &&
+           order_.untouched() && inverse_.untouched() && status_.untouched() &&
+           scalars_.untouched();
   }
 
  private:
-  output_memory<T> x_{kN * kD};
+  output_memory<T> x_{kN * kD}, sorted_{kN * kD};
   output_memory<C> c_{kK * kD};
   output_memory<std::int32_t> labels_{kN}, counts_{kK}, offsets_{kK + 1}, order_{kN}, inverse_{kN};
   output_memory<C> distances_{kN};
@@ -109,7 +112,10 @@ enum : unsigned {
   kRuns = kFit | kPredict | kInertia | kUpdate | kInit,
   kSizes = 32,    // *_workspace_bytes of all verbs but fit
   kFitSize = 64,  // fit_workspace_bytes
-  kAll = 127
+  kAll = 127,
+  // Other rows by cluster, which have no centroids.
+  kSum = 128,
+  kGather = 256
 };
 
 template <class T>
@@ -144,6 +150,13 @@ std::vector<verb<T>> verbs() {
       {"inertia_workspace_bytes", kSizes,
        [](A const& a) { fk::inertia_workspace_bytes(a.x, a.c); }},
       {"update_workspace_bytes", kSizes, [](A const& a) { fk::update_workspace_bytes(a.x, a.c); }},
+      {"sum_by_cluster", kSum, [](A const& a) { fk::sum_by_cluster(a.x, a.labels, a.c, a.exec); }},
+      {"sum_by_cluster_async", kSum,
+       [](A const& a) { fk::sum_by_cluster_async(a.x, a.labels, a.c, a.exec); }},
+      {"gather_by_cluster", kGather,
+       [](A const& a) { fk::gather_by_cluster(a.x, a.index.order, a.sorted, a.exec); }},
+      {"gather_by_cluster_async", kGather,
+       [](A const& a) { fk::gather_by_cluster_async(a.x, a.index.order, a.sorted, a.exec); }},
   };
 }
 
@@ -371,6 +384,38 @@ TYPED_TEST(errors, small_options) {
       "options.init", "7");
 }
 
+TYPED_TEST(errors, small_other_rows_by_cluster) {
+  using T = TypeParam;
+  using A = arguments<T>;
+  expect_all_refuse<T>(
+      kSum, [](A& a) { a.labels = nullptr; }, "labels", "null");
+  expect_all_refuse<T>(
+      kSum, [](A& a) { a.c.data = nullptr; }, "sums.data", "null");
+  expect_all_refuse<T>(
+      kSum, [](A& a) { a.c.cols = kD - 1; }, "sums.cols (d)", "23");
+  expect_all_refuse<T>(
+      kSum, [](A& a) { a.c.ld = kD - 1; }, "sums.ld", "23");
+  expect_all_refuse<T>(
+      kSum, [](A& a) { a.c.batch[0] = 2; }, "sums.batch", "2 x 1");
+  expect_all_refuse<T>(
+      kSum,
+      [](A& a) {
+        a.x.batch[0] = a.c.batch[0] = 2;
+        a.c.batch_stride[0] = 1;
+      },
+      "sums.batch_stride[0]", "1");
+  expect_all_refuse<T>(
+      kGather, [](A& a) { a.index.order = nullptr; }, "order", "null");
+  expect_all_refuse<T>(
+      kGather, [](A& a) { a.sorted.data = nullptr; }, "sorted.data", "null");
+  expect_all_refuse<T>(
+      kGather, [](A& a) { a.sorted.rows = kN - 1; }, "sorted.rows (n)", "99");
+  expect_all_refuse<T>(
+      kGather, [](A& a) { a.sorted.cols = kD - 1; }, "sorted.cols (d)", "23");
+  expect_all_refuse<T>(
+      kSum | kGather, [](A& a) { a.x.data = nullptr; }, "x.data", "null");
+}
+
 TYPED_TEST(errors, small_mdspan_with_features_apart) {
   using T = TypeParam;
   using extents = cuda::std::dextents<std::int64_t, 2>;
@@ -474,6 +519,7 @@ TYPED_TEST(errors_on_gpu, small_good_arguments_run) {
     a.x = points.const_view();
     a.c = centroids.view();
     a.labels = labels.data();
+    if (v.kind == kGather) a.index.order = labels.data();  // which it reads
     EXPECT_NO_THROW(v.call(a));
     FLASH_KMEANS_CUDA_CHECK(cudaDeviceSynchronize());
   }

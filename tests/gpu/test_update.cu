@@ -377,6 +377,78 @@ TYPED_TEST(update, large_batch_of_tiny_problems) {
   }
 }
 
+// --- Other rows by cluster ----------------------------------------------------------------------
+
+// Sums of values by the labels of other points, small integers so that sums are exact.
+TYPED_TEST(update, small_sums_by_cluster) {
+  using T = TypeParam;
+  using C = centroid_of<T>;
+  for (shape const& s : {shape{3000, 50, 24}, shape{500, 600, 45}, shape{20000, 3, 7}}) {
+    std::vector<matrix> x;
+    std::vector<std::int32_t> labels;
+    std::vector<C> expected;
+    for (std::uint64_t p = 0; p < 6; ++p) {
+      x.push_back(integer_points(s.n, s.d, 200 + p));
+      std::vector<std::int32_t> own = random_labels(s.n, s.k, 210 + p);
+      for (std::size_t i = 0; i < own.size(); i += 17) own[i] = i % 2 == 0 ? -1 : 1 << 20;
+      // Empty in one problem, crowded in the next.
+      for (std::int32_t& label : own) label = label == 1 ? (p % 2 == 0 ? 0 : 2) : label;
+      matrix sums(s.k, s.d);
+      for (std::int64_t i = 0; i < s.n; ++i) {
+        std::int32_t const label = own[static_cast<std::size_t>(i)];
+        if (label < 0 || label >= s.k) continue;
+        for (std::int64_t e = 0; e < s.d; ++e) sums(label, e) += x.back()(i, e);
+      }
+      auto const values = to_type<C>(sums);
+      expected.insert(expected.end(), values.begin(), values.end());
+      labels.insert(labels.end(), own.begin(), own.end());
+    }
+    std::vector<matrix> const nothing(6, matrix(s.k, s.d));
+    device_buffer<std::int32_t> const device_labels(labels);
+    for (layout const& how : batch_layouts()) {
+      SCOPED_TRACE(text(s, ", ", how.name));
+      device_matrices<T> const values(x, how);
+      device_matrices<C> const sums(nothing, how);
+      fk::sum_by_cluster(values.const_view(), device_labels.data(), sums.view());
+      ASSERT_TRUE(same_bits(sums.download(), expected));
+      EXPECT_TRUE(sums.padding_untouched());
+    }
+  }
+}
+
+TYPED_TEST(update, small_rows_by_cluster) {
+  using T = TypeParam;
+  for (shape const& s : {shape{300, 7, 1}, shape{200, 5, 3}, shape{150, 9, 45}, shape{99, 4, 64},
+                         shape{70, 3, 250}}) {
+    std::vector<matrix> x, blank;
+    std::vector<std::int32_t> order;
+    std::vector<T> expected;
+    random_source random(221);
+    for (std::uint64_t p = 0; p < 6; ++p) {
+      x.push_back(integer_points(s.n, s.d, 222 + p));
+      blank.emplace_back(s.n, s.d);
+      auto const values = to_type<T>(x.back());
+      for (std::int64_t i = 0; i < s.n; ++i) {
+        order.push_back(static_cast<std::int32_t>(random.integer(0, s.n - 1)));
+        auto const row = slice(values, order.back(), s.d);
+        expected.insert(expected.end(), row.begin(), row.end());
+      }
+    }
+    device_buffer<std::int32_t> const device_order(order);
+    for (layout const& from : batch_layouts()) {
+      for (layout const& to : batch_layouts()) {
+        if (from.batch != to.batch) continue;
+        SCOPED_TRACE(text(s, ", from ", from.name, ", to ", to.name));
+        device_matrices<T> const rows(x, from);
+        device_matrices<T> const sorted(blank, to);
+        fk::gather_by_cluster(rows.const_view(), device_order.data(), sorted.view());
+        ASSERT_TRUE(same_bits(sorted.download(), expected));
+        EXPECT_TRUE(sorted.padding_untouched());
+      }
+    }
+  }
+}
+
 TYPED_TEST(update, small_rows_may_lie_anywhere) {
   using T = TypeParam;
   for (std::int64_t const d : {1, 3, 45, 64}) {

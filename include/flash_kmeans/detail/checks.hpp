@@ -59,18 +59,18 @@ void check_shape(matrix_view<T> const& v, std::string const& name, std::string c
   }
 }
 
-// Points and centroids of one call: their own shapes, the same d and the same batch.
+// Points and centroids of one call (or whatever else has a row for each of them): their own shapes,
+// the same d and the same batch.
 template <class P, class C>
-void check_shapes(matrix_view<P> const& x, matrix_view<C> const& c) {
+void check_shapes(matrix_view<P> const& x, matrix_view<C> const& c,
+                  std::string const& name = "centroids", std::string const& rows = "k") {
   check_shape(x, "x", "n", "d");
-  check_shape(c, "centroids", "k", "d");
+  check_shape(c, name, rows, "d");
   if (c.cols != x.cols) {
-    throw_invalid("centroids.cols (d)", c.cols,
-                  "must equal x.cols (" + std::to_string(x.cols) + ")");
+    throw_invalid(name + ".cols (d)", c.cols, "must equal x.cols (" + std::to_string(x.cols) + ")");
   }
   if (c.batch != x.batch) {
-    throw_invalid("centroids.batch",
-                  std::to_string(c.batch[0]) + " x " + std::to_string(c.batch[1]),
+    throw_invalid(name + ".batch", std::to_string(c.batch[0]) + " x " + std::to_string(c.batch[1]),
                   "must equal x.batch (" + std::to_string(x.batch[0]) + " x " +
                       std::to_string(x.batch[1]) + ")");
   }
@@ -92,37 +92,37 @@ constexpr void check_written_type() {
 }
 
 template <class P, class C>
-void check_views(matrix_view<P> const& x, matrix_view<C> const& c) {
+void check_views(matrix_view<P> const& x, matrix_view<C> const& c,
+                 std::string const& name = "centroids") {
   check_centroid_type<P, C>();
-  check_shapes(x, c);
+  check_shapes(x, c, name);
   check_pointer(x.data, "x.data");
-  check_pointer(c.data, "centroids.data");
+  check_pointer(c.data, name + ".data");
 }
 
-// Centroids that are written: no two rows may share memory. Taken from the smallest stride up,
+// A matrix that is written: no two rows may share memory. Taken from the smallest stride up,
 // every dimension has to step over all that the ones before it span.
 template <class C>
-void check_written(matrix_view<C> const& c) {
+void check_written(matrix_view<C> const& c, std::string const& name = "centroids") {
   struct dimension {
     std::int64_t count, stride;
     char const* name;
   };
-  std::array<dimension, 3> dimensions{
-      dimension{c.rows, c.ld, "centroids.ld"},
-      dimension{c.batch[0], c.batch_stride[0], "centroids.batch_stride[0]"},
-      dimension{c.batch[1], c.batch_stride[1], "centroids.batch_stride[1]"}};
+  std::array<dimension, 3> dimensions{dimension{c.rows, c.ld, ".ld"},
+                                      dimension{c.batch[0], c.batch_stride[0], ".batch_stride[0]"},
+                                      dimension{c.batch[1], c.batch_stride[1], ".batch_stride[1]"}};
   std::stable_sort(dimensions.begin(), dimensions.end(),
                    [](dimension const& a, dimension const& b) { return a.stride < b.stride; });
   std::int64_t span = c.cols;
   for (dimension const& by : dimensions) {
     if (by.count == 1) continue;
     if (by.stride < span) {
-      throw_invalid(by.name, by.stride,
-                    "must be at least " + std::to_string(span) +
-                        ", since centroids are written and must not overlap");
+      throw_invalid(name + by.name, by.stride,
+                    "must be at least " + std::to_string(span) + ", since " + name +
+                        " are written and must not overlap");
     }
     if (by.stride > (std::numeric_limits<std::int64_t>::max() - span) / (by.count - 1)) {
-      throw_invalid(by.name, by.stride, "must keep all centroids within 2^63 elements");
+      throw_invalid(name + by.name, by.stride, "must keep all " + name + " within 2^63 elements");
     }
     span += by.stride * (by.count - 1);
   }

@@ -162,7 +162,7 @@ struct sm90_share {
 template <int Threads>
 __device__ sm90_share sm90_find_share(sm90_params const& p, sm90_scalars* scalars) {
   std::int64_t running = p.b;
-  if (p.status != nullptr) {
+  if (p.status != nullptr && p.b > 1) {
     ptx::wait_for_grid_before();  // which decides what has converged
     running = 0;
     for (std::int64_t i = 0; i < p.b; i += Threads) {
@@ -196,6 +196,11 @@ __device__ sm90_share sm90_find_share(sm90_params const& p, sm90_scalars* scalar
       }
       before += here;
     }
+  }
+  // A single problem has all the work or none.
+  if (p.status != nullptr && p.b == 1) {
+    ptx::wait_for_grid_before();
+    if (p.skips(0)) work.left = 0;
   }
   __syncthreads();
   work.problem = sm90_uniform(scalars->problem);

@@ -14,6 +14,7 @@
 #include "../outputs.hpp"
 #include "../workspace.cuh"
 #include "kernel_finish.cuh"
+#include "kernel_gather.cuh"
 #include "kernel_segments.cuh"
 #include "sort.cuh"
 
@@ -71,6 +72,15 @@ class centroid_update {
                    [&](sorted_points const& sorted, std::int64_t problems) {
                      queue_segments(sorted, labels, problems, state.status, stream);
                      queue_finish<Form>(sorted, problems, operand, state, stream);
+                   });
+  }
+
+  // Sums of the points of every cluster, in place of the masters.
+  void queue_sums(std::int32_t const* labels, cudaStream_t stream) const {
+    for_each_group(labels, nullptr, {}, stream,
+                   [&](sorted_points const& sorted, std::int64_t problems) {
+                     queue_segments(sorted, labels, problems, nullptr, stream);
+                     queue_finish<plain_form<T>>(sorted, problems, {}, {}, stream, true);
                    });
   }
 
@@ -156,7 +166,7 @@ class centroid_update {
   template <class Form>
   void queue_finish(sorted_points const& sorted, std::int64_t problems,
                     operand_params<T> const& operand, convergence_state const& state,
-                    cudaStream_t stream) const {
+                    cudaStream_t stream, bool totals = false) const {
     finish_params<T> p{};
     p.sorted = sorted;
     p.sums = sums_;
@@ -165,6 +175,7 @@ class centroid_update {
     p.c = device_matrix<acc>(c_);
     p.aligned = rows_aligned(c_, 16);
     p.operand = operand;
+    p.totals = totals;
     p.state = state;
     p.shifts = shifts_;
     p.ended = counters_;
@@ -206,6 +217,49 @@ class centroid_update {
   std::uint32_t* counters_;  // [groups] of finish, then of the sort, then of the segments
   std::int64_t counter_count_;
 };
+
+// sorted[b][i] = x[b][order[b][i]]. In the largest pieces that all rows of both consist of.
+template <class T>
+void queue_gather(matrix_view<T const> const& x, std::int32_t const* order,
+                  matrix_view<T> const& sorted, cudaStream_t stream) {
+  auto const pieces = [&](auto piece) {
+    using Piece = decltype(piece);
+    constexpr std::int64_t kElements = sizeof(Piece) / sizeof(T);
+    auto const set = [](auto& matrix, auto* data, auto const& view) {
+      matrix.data = data;
+      matrix.ld = view.ld / kElements;
+      matrix.outer_stride = view.batch_stride[0] / kElements;
+      matrix.inner_stride = view.batch_stride[1] / kElements;
+      matrix.inner_batch = view.batch[1];
+    };
+    gather_params<Piece> p{};
+    set(p.from, reinterpret_cast<Piece const*>(x.data), x);
+    set(p.to, reinterpret_cast<Piece*>(sorted.data), sorted);
+    p.order = order;
+    p.n = x.rows;
+    p.rows = x.batch_count() * x.rows;
+    p.width = x.cols / kElements;
+    p.lanes = power_of_two_for(p.width, 32);
+    launch(gather_kernel<Piece>, "gather_kernel",
+           grid_for(ceil_div<std::int64_t>(p.rows, kGatherThreads / p.lanes)), kGatherThreads,
+           stream, p);
+  };
+  auto const fits = [&](std::size_t bytes) {
+    return static_cast<std::size_t>(x.cols) * sizeof(T) % bytes == 0 && rows_aligned(x, bytes) &&
+           rows_aligned(sorted, bytes);
+  };
+  if (fits(16)) {
+    pieces(uint4{});
+  } else if (fits(8)) {
+    pieces(std::uint64_t{});
+  } else if constexpr (sizeof(T) <= 4) {
+    if (fits(4)) {
+      pieces(std::uint32_t{});
+    } else if constexpr (sizeof(T) == 2) {
+      pieces(std::uint16_t{});
+    }
+  }
+}
 
 }  // namespace FLASH_KMEANS_ABI
 }  // namespace flash_kmeans::detail

@@ -36,6 +36,7 @@ struct finish_params {
   device_matrix<acc> c;    // [b][k][d], updated
   bool aligned;            // rows of c start on 16 bytes
   operand_params<T> operand;
+  bool totals;              // c gets sums and not means, and zero where there are no points
   convergence_state state;  // problems that have converged stay as they are
   double* shifts;           // [b * k], squared distance that each centroid moved
   std::uint32_t* ended;     // [problems] blocks that have ended, zero between launches
@@ -83,7 +84,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, 5)
         pieces.count() == 1 ? p.sums + (std::int64_t{problem} * s.k + label) * p.ld
                             : p.slots + (2 * std::int64_t{chunks + pieces.first_chunk} + 1) * p.ld;
     acc* const c = p.c.problem(b) + label * p.c.ld;
-    double const inverse = 1.0 / points;
+    double const divisor = p.totals ? 1 : points, inverse = 1 / divisor;
     double moved = 0, squares = 0;
     for (std::int32_t from = 0; from < p.d; from += 32 * V) {
       std::int32_t const i = from + static_cast<std::int32_t>(lane) * V;
@@ -133,7 +134,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, 5)
       pack<acc, V> mean;
 #pragma unroll
       for (int v = 0; v < V; ++v) {
-        mean.values[v] = i + v < p.d ? mean_of<acc>(sum[v], points, inverse) : acc{0};
+        mean.values[v] = i + v < p.d ? mean_of<acc>(sum[v], divisor, inverse) : acc{0};
         double const difference = static_cast<double>(mean.values[v]) - old.values[v];
         if (i + v < p.d) moved += difference * difference;
       }
@@ -166,6 +167,8 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, 5)
     look(label + step);
     if (points == 0) {
       if (lane == 0) p.shifts[b * s.k + label] = 0;
+      acc* const c = p.c.problem(b) + label * p.c.ld;
+      for (std::int32_t i = static_cast<std::int32_t>(lane); p.totals && i < p.d; i += 32) c[i] = 0;
       continue;
     }
     cluster_pieces const pieces(p.chunks, own_begin, points);
