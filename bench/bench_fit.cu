@@ -47,9 +47,7 @@ struct fit_bench {
     fill_normal(points, 1, queue);
     fk::matrix_view<P const> const x = s.points_view<P>(points.data());
     device_buffer<centroid> first(elements), centroids(elements);
-    spaced_points_kernel<<<blocks_for(elements), kThreads, 0, queue>>>(
-        device_view<P>(x), s.problems(), s.k, first.data());
-    check(cudaGetLastError(), "spaced_points_kernel");
+    take_spaced_points(s, x, first, queue);
     device_buffer<std::int32_t> labels(s.points());
     device_buffer<fk::fit_status> status(s.problems());
 

@@ -21,6 +21,14 @@ __global__ void spaced_points_kernel(device_view<P> x, std::int64_t problems, st
   }
 }
 
+template <class P, class C>
+void take_spaced_points(shape const& s, fk::matrix_view<P const> const& x,
+                        device_buffer<C> const& centroids, cudaStream_t queue) {
+  spaced_points_kernel<<<blocks_for(centroids.size()), kThreads, 0, queue>>>(
+      device_view<P>(x), s.problems(), s.k, centroids.data());
+  check(cudaGetLastError(), "spaced_points_kernel");
+}
+
 // sums[b][k][d] and absolute_sums[b][k][d] of the points of every cluster, and their number
 // counts[b][k].
 template <class P>
