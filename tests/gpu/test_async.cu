@@ -523,6 +523,32 @@ TYPED_TEST(async, small_a_plan_goes_on_from_where_it_ended) {
   }
 }
 
+// Launches of one kernel may want different amounts of shared memory. Those that a plan wants are
+// there whatever other calls wanted in between.
+TYPED_TEST(async, small_a_plan_keeps_its_shared_memory) {
+  using T = TypeParam;
+  own_stream const stream;
+  fk::fit_options const options = given(2, 0);
+  auto const fit_of = [&](std::int64_t k, std::int64_t d) {
+    matrix const x = integer_points(9000, d, 161);
+    return std::pair(x, first_rows(x, k));
+  };
+  auto const [large_x, large_c] = fit_of(2000, 128);
+  fit_buffers<T> large({large_x}, {large_c}, {});
+  exact_workspace const memory(large.workspace_bytes(options));
+  fk::fit_plan<T> plan(large.points.const_view(), large.centroids.view(), large.outputs(), options,
+                       memory.on(nullptr));
+  for (std::int64_t const d : {16, 64, 200}) {
+    for (std::int64_t const k : {5, 1300}) {
+      auto const [small_x, small_c] = fit_of(k, d);
+      run_fit<T>({small_x}, {small_c}, options);
+    }
+  }
+  plan.fit_async(stream);
+  stream.wait();
+  EXPECT_TRUE(same_run(large.collect(), run_fit<T>({large_x}, {large_c}, options)));
+}
+
 TYPED_TEST(async, small_a_plan_refuses) {
   using T = TypeParam;
   own_stream const stream;

@@ -23,6 +23,21 @@ inline void check_cuda(cudaError_t status, char const* what) {
 // Shared memory that a kernel with dynamic shared memory may declare besides.
 inline constexpr std::int64_t kDeclaredSharedBytes = 1024;
 
+// Of the current device.
+inline std::int64_t device_attribute(cudaDeviceAttr attribute) {
+  int device = 0, value = 0;
+  check_cuda(cudaGetDevice(&device), "cudaGetDevice");
+  check_cuda(cudaDeviceGetAttribute(&value, attribute, device), "cudaDeviceGetAttribute");
+  return value;
+}
+
+inline std::int64_t multiprocessors() { return device_attribute(cudaDevAttrMultiProcessorCount); }
+
+// Dynamic shared memory that a block may ask for.
+inline std::int64_t most_shared_bytes() {
+  return device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) - kDeclaredSharedBytes;
+}
+
 // What a launch may ask for besides its grid.
 struct launch_options {
   std::size_t shared_bytes = 0;  // dynamic; see allow_shared_bytes
@@ -33,13 +48,18 @@ struct launch_options {
 };
 
 // Lets launches of the kernel have so much dynamic shared memory. Once for all launches of a call:
-// the setting stays with the kernel.
+// the setting stays with the kernel. It is always all that there is, since calls of other threads
+// and plans set it too, and what one needs must not take from another.
 template <class Params>
 void allow_shared_bytes(void (*kernel)(Params), char const* name, std::int64_t bytes) {
   constexpr std::int64_t kAlwaysAllowed = 48 * 1024 - kDeclaredSharedBytes;
   if (bytes <= kAlwaysAllowed) return;
+  cudaFuncAttributes attributes{};
+  check_cuda(cudaFuncGetAttributes(&attributes, kernel), name);
+  std::int64_t const most = device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) -
+                            static_cast<std::int64_t>(attributes.sharedSizeBytes);
   check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                  static_cast<int>(bytes)),
+                                  static_cast<int>(most)),
              name);
   check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
                                   cudaSharedmemCarveoutMaxShared),
@@ -92,21 +112,6 @@ inline double fetch_sum(double const* values, std::int64_t count, cudaStream_t s
 inline std::int64_t grid_for(std::int64_t work) {
   constexpr std::int64_t kMaxBlocks = 2147483647;
   return work < kMaxBlocks ? work : kMaxBlocks;
-}
-
-// Of the current device.
-inline std::int64_t device_attribute(cudaDeviceAttr attribute) {
-  int device = 0, value = 0;
-  check_cuda(cudaGetDevice(&device), "cudaGetDevice");
-  check_cuda(cudaDeviceGetAttribute(&value, attribute, device), "cudaDeviceGetAttribute");
-  return value;
-}
-
-inline std::int64_t multiprocessors() { return device_attribute(cudaDevAttrMultiProcessorCount); }
-
-// Dynamic shared memory that a block may ask for.
-inline std::int64_t most_shared_bytes() {
-  return device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) - kDeclaredSharedBytes;
 }
 
 // Whether the image of the kernel that this device runs holds the kernel's body: without the
