@@ -42,12 +42,11 @@ struct fit_bench {
   static measurement run(shape const& s, fk::assign_kernel kernel, session const& env) {
     using centroid = fk::centroid_t<P>;
     stream const queue;
-    std::int64_t const elements = s.problems() * s.k * s.d;
-    device_buffer<P> points(s.points() * s.d);
-    fill_normal(points, 1, queue);
-    fk::matrix_view<P const> const x = s.points_view<P>(points.data());
-    device_buffer<centroid> first(elements), centroids(elements);
-    take_spaced_points(s, x, first, queue);
+    row_data<P> const data(s, queue);
+    auto const& x = data.x;
+    auto const& first = data.first;
+    std::int64_t const elements = first.size();
+    device_buffer<centroid> centroids(elements);
     device_buffer<std::int32_t> labels(s.points());
     device_buffer<fk::fit_status> status(s.problems());
 
@@ -112,7 +111,7 @@ struct fit_bench {
     options.max_iterations = iterations;
     labels.poison(queue);
     stopwatch watch(queue, env.seconds, env.l2_bytes);
-    auto const point_bytes = static_cast<std::int64_t>(points.bytes());
+    auto const point_bytes = static_cast<std::int64_t>(data.points.bytes());
     m.time = watch.measure(point_bytes, restart, fit);
     check_repeated("two fits");
     m.counters["iterations"] = iterations;

@@ -21,13 +21,23 @@ __global__ void spaced_points_kernel(device_view<P> x, std::int64_t problems, st
   }
 }
 
-template <class P, class C>
-void take_spaced_points(shape const& s, fk::matrix_view<P const> const& x,
-                        device_buffer<C> const& centroids, cudaStream_t queue) {
-  spaced_points_kernel<<<blocks_for(centroids.size()), kThreads, 0, queue>>>(
-      device_view<P>(x), s.problems(), s.k, centroids.data());
-  check(cudaGetLastError(), "spaced_points_kernel");
-}
+// What a row starts from: random points, and some of them as centroids.
+template <class P>
+struct row_data {
+  device_buffer<P> points;
+  fk::matrix_view<P const> x;
+  device_buffer<fk::centroid_t<P>> first;
+
+  row_data(shape const& s, cudaStream_t queue)
+      : points(s.points() * s.d),
+        x(s.points_view<P>(points.data())),
+        first(s.problems() * s.k * s.d) {
+    fill_normal(points, 1, queue);
+    spaced_points_kernel<<<blocks_for(first.size()), kThreads, 0, queue>>>(
+        device_view<P>(x), s.problems(), s.k, first.data());
+    check(cudaGetLastError(), "spaced_points_kernel");
+  }
+};
 
 // sums[b][k][d] and absolute_sums[b][k][d] of the points of every cluster, and their number
 // counts[b][k].

@@ -27,12 +27,11 @@ struct update_bench {
   static measurement run(shape const& s, fk::assign_kernel kernel, session const& env) {
     using centroid = fk::centroid_t<P>;
     stream const queue;
-    std::int64_t const elements = s.problems() * s.k * s.d;
-    device_buffer<P> points(s.points() * s.d);
-    fill_normal(points, 1, queue);
-    fk::matrix_view<P const> const x = s.points_view<P>(points.data());
-    device_buffer<centroid> first(elements), centroids(elements), checked(elements);
-    take_spaced_points(s, x, first, queue);
+    row_data<P> const data(s, queue);
+    auto const& x = data.x;
+    auto const& first = data.first;
+    std::int64_t const elements = first.size();
+    device_buffer<centroid> centroids(elements), checked(elements);
     device_buffer<std::int32_t> labels(s.points());
     fk::execution where{queue, nullptr, 0, kernel, s.multiply()};
     measurement m;
@@ -44,7 +43,7 @@ struct update_bench {
     device_buffer<unsigned char> workspace(static_cast<std::int64_t>(where.workspace_bytes));
     where.workspace = workspace.data();
     stopwatch watch(queue, env.seconds, env.l2_bytes);
-    auto const point_bytes = static_cast<std::int64_t>(points.bytes());
+    auto const point_bytes = static_cast<std::int64_t>(data.points.bytes());
     auto const restart = [&] { centroids.copy_from(first, queue); };
     auto const update = [&] { fk::update_centroids_async(x, labels.data(), c, {}, where); };
     // Times one way of calling it, after a look at what it computes.
