@@ -140,7 +140,6 @@ class fit_plan {
   fit_plan(matrix_view<T const> const& x, matrix_view<centroid_t<T>> const& centroids,
            fit_outputs const& outputs, fit_options const& options, execution const& exec)
       : plan_(checked(x, centroids, outputs, options, exec)),
-        options_(options),
         fit_(detail::workspace(exec).lay_out([&](detail::arena& memory) {
           return detail::lloyd<T>(x, centroids, outputs, options, plan_, memory);
         })) {
@@ -156,7 +155,7 @@ class fit_plan {
       detail::throw_invalid("unchanged", unchanged.points ? "points" : "centroids",
                             "needs an earlier fit of this plan");
     }
-    if (unchanged.centroids && options_.init != init_method::given) {
+    if (unchanged.centroids && fit_.options().init != init_method::given) {
       detail::throw_invalid("unchanged", "centroids", "needs init_method::given");
     }
     fit_.queue(stream, unchanged, [](int) { return false; });
@@ -178,7 +177,6 @@ class fit_plan {
   }
 
   detail::assign_plan plan_;
-  fit_options options_;
   bool ran_ = false;
   detail::lloyd<T> fit_;
 };

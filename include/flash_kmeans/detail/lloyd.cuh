@@ -72,6 +72,7 @@ class lloyd {
     }
   }
 
+  fit_options const& options() const { return options_; }
   fit_status const* status() const { return convergence_.status(); }
   std::int32_t const* running() const { return convergence_.running(); }
 

@@ -8,6 +8,7 @@
 
 #include "../../types.hpp"
 #include "../config.cuh"
+#include "../convergence/state.cuh"
 #include "../device_matrix.cuh"
 
 namespace flash_kmeans::detail {
@@ -65,9 +66,7 @@ struct assign_params {
   std::int64_t tiles_per_problem;
   std::int64_t tiles;  // over all problems
 
-  __device__ bool skips(std::int64_t problem) const {
-    return status != nullptr && status[problem].converged != 0;
-  }
+  __device__ bool skips(std::int64_t problem) const { return has_converged(status, problem); }
 };
 
 }  // namespace FLASH_KMEANS_ABI

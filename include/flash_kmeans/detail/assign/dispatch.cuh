@@ -183,6 +183,7 @@ class assignment {
     return {operand_,     operand_ld_,  bias_,
             bias_pieces_, bias_stride_, static_cast<std::int32_t>(shape_.k)};
   }
+
   // Calls use(assign_form) with what the kernel multiplies.
   template <class Use>
   void with_form(Use&& use) const {

@@ -90,15 +90,13 @@ struct sm90_consumer {
     std::uint32_t x[kCount], c[kCount], ones, bias;
   };
 
-  // Issues a turn's products: Steps of 32 bytes a row, from one chunk or two. First: they do not
-  // add to what acc holds. Bias: the tile's bias is added. wgmma's accumulators may not pass
-  // through a branch or a loop between products (ptxas then serialises them), so every number of
-  // steps has its own straight line of code.
+  // Issues a turn's products: Steps of 32 bytes a row, from one chunk or two. First: they replace
+  // what acc holds. Bias: the tile's is added. Between products accumulators may pass no branch and
+  // no loop (ptxas serialises them), so every number of steps has a straight line of code.
   template <int N, int Steps, bool First, bool Bias>
   __device__ __forceinline__ void issue(float (&acc)[N / 2], operands const& at) const {
     ptx::wgmma_fence();
-    // Pairs of pieces in the order of their size, the smallest first, so that little is rounded
-    // away.
+    // Pairs of pieces, the smallest first, so that little is rounded away.
 #pragma unroll
     for (int sum = Pieces - 1; sum >= 0; --sum) {
 #pragma unroll
@@ -203,9 +201,8 @@ struct sm90_consumer {
     }
   }
 
-  // Tiles [from, to) of N centroids, several turns each, or points that pass with the centroids.
-  // With tile `begin` the points may still be on their way. done: with the last tile they are read
-  // for the last time.
+  // Tiles [from, to) of N centroids, in several turns each or with points that pass along. Those of
+  // tile `begin` may still be on their way. done: the last tile reads them for the last time.
   template <int N>
   __device__ __forceinline__ void span_of_tiles(sm90_best& best, std::int32_t from, std::int32_t to,
                                                 std::int32_t begin, bool done) {

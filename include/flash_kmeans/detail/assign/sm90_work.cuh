@@ -8,6 +8,7 @@
 
 #include "../../types.hpp"
 #include "../config.cuh"
+#include "../convergence/state.cuh"
 #include "../ptx/grid_order.cuh"
 #include "tiles.hpp"
 
@@ -38,9 +39,7 @@ struct sm90_params {
   bool whole_tiles;                // shares hold whole point tiles only
   sm90_layout layout;
 
-  __device__ bool skips(std::int64_t problem) const {
-    return status != nullptr && status[problem].converged != 0;
-  }
+  __device__ bool skips(std::int64_t problem) const { return has_converged(status, problem); }
 };
 
 #if FLASH_KMEANS_HAS_WGMMA

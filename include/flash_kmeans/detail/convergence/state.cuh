@@ -9,15 +9,16 @@
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
 
+// Whether problem b stays as it is. status: [b], or null where none ever does.
+__device__ inline bool has_converged(fit_status const* status, std::int64_t b) {
+  return status != nullptr && status[b].converged != 0;
+}
+
 struct convergence_state {
   double const* thresholds;  // [b] shift at which a problem counts as converged
   fit_status* status;        // [b], or null: nothing is remembered
   std::int32_t* running;     // problems that have not converged
 
-  // Whether problem b stays as it is.
-  __device__ bool ended(std::int64_t b) const {
-    return status != nullptr && status[b].converged != 0;
-  }
   // Ends an iteration of a problem that had not converged. By one thread.
   __device__ void step(std::int64_t b, double shift) const {
     fit_status& own = status[b];

@@ -11,6 +11,7 @@
 
 #include "../../types.hpp"
 #include "../config.cuh"
+#include "../math.hpp"
 
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
@@ -38,9 +39,7 @@ struct counting_params {
   __device__ std::uint32_t* counts_of(std::uint32_t problem, std::uint32_t of_span) const {
     return counts + (std::int64_t{problem} * spans + of_span) * buckets;
   }
-  __host__ __device__ std::uint32_t groups() const {
-    return (spans + kSpansOfGroup - 1) / kSpansOfGroup;
-  }
+  __device__ std::uint32_t groups() const { return ceil_div(spans, kSpansOfGroup); }
   __device__ std::uint32_t* counts_of_group(std::uint32_t problem, std::uint32_t group) const {
     return group_counts + (std::int64_t{problem} * groups() + group) * buckets;
   }

@@ -37,7 +37,8 @@ class centroid_update {
         group_(group_size(b_, x.rows, buckets(c.rows, labels))),
         multiprocessors_(multiprocessors()),
         overlaps_(has_clusters(count_kernel<kCountThreads>)),
-        sort_(group_, x.rows, c.rows, buckets(c.rows, labels), overlaps_, memory) {
+        sort_(group_, x.rows, c.rows, buckets(c.rows, labels), multiprocessors_, overlaps_,
+              memory) {
     vector_ = x.cols % kVector<T> == 0 && rows_aligned(x, kVector<T> * sizeof(T));
     std::int64_t const vectors = x.cols / (vector_ ? kVector<T> : 1);
     lanes_ = std::min<std::int64_t>(vectors, 128);
@@ -160,7 +161,7 @@ class centroid_update {
     std::int64_t const blocks =
         ceil_div<std::int64_t>(p.count, kSegmentsThreads / lanes_) * column_blocks_;
     launch(vector_ ? segments_kernel<T, kVector<T>> : segments_kernel<T, 1>, "segments_kernel",
-           blocks, kSegmentsThreads, stream, p, overlapping());
+           blocks, kSegmentsThreads, stream, p, {0, 1, overlaps_});
   }
 
   template <class Form>
@@ -190,13 +191,7 @@ class centroid_update {
         ceil_div(sorted.k, p.at_once),
         std::max<std::int64_t>(1, kBlocksOfSm * multiprocessors_ / problems)));
     launch(finish_kernel<T, Form>, "finish_kernel", problems * p.blocks, kFinishThreads, stream, p,
-           overlapping());
-  }
-
-  launch_options overlapping() const {
-    launch_options how;
-    how.overlaps = overlaps_;
-    return how;
+           {0, 1, overlaps_});
   }
 
   matrix_view<T const> x_;
@@ -225,16 +220,15 @@ void queue_gather(matrix_view<T const> const& x, std::int32_t const* order,
   auto const pieces = [&](auto piece) {
     using Piece = decltype(piece);
     constexpr std::int64_t kElements = sizeof(Piece) / sizeof(T);
-    auto const set = [](auto& matrix, auto* data, auto const& view) {
-      matrix.data = data;
-      matrix.ld = view.ld / kElements;
-      matrix.outer_stride = view.batch_stride[0] / kElements;
-      matrix.inner_stride = view.batch_stride[1] / kElements;
-      matrix.inner_batch = view.batch[1];
+    auto const in_pieces = [](auto* data, auto const& view) {
+      using Data = std::remove_pointer_t<decltype(data)>;
+      return device_matrix<Data>(
+          matrix_view<Data>(data, view.rows, view.cols / kElements, view.ld / kElements, view.batch,
+                            {view.batch_stride[0] / kElements, view.batch_stride[1] / kElements}));
     };
     gather_params<Piece> p{};
-    set(p.from, reinterpret_cast<Piece const*>(x.data), x);
-    set(p.to, reinterpret_cast<Piece*>(sorted.data), sorted);
+    p.from = in_pieces(reinterpret_cast<Piece const*>(x.data), x);
+    p.to = in_pieces(reinterpret_cast<Piece*>(sorted.data), sorted);
     p.order = order;
     p.n = x.rows;
     p.rows = x.batch_count() * x.rows;

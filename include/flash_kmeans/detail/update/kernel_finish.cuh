@@ -71,7 +71,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, 5)
   std::uint32_t const lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   std::uint32_t const problem = blockIdx.x / p.blocks, block = blockIdx.x - problem * p.blocks;
   std::int64_t const b = s.first + problem;
-  if (p.state.ended(b)) return;
+  if (has_converged(p.state.status, b)) return;
   std::uint32_t const* const offsets = s.offsets_of(problem);
   std::uint32_t const chunks = problem * p.chunks.per_problem;  // of problems before
   std::uint32_t const runs = problem * p.chunks.runs_per_problem();

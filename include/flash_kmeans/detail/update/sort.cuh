@@ -27,7 +27,7 @@ class point_sort {
   // For groups of up to `problems` problems of n points in `buckets` buckets. overlaps: kernels may
   // be launched so.
   point_sort(std::int64_t problems, std::int64_t n, std::int64_t k, std::int64_t buckets,
-             bool overlaps, arena& memory)
+             std::int64_t multiprocessors, bool overlaps, arena& memory)
       : n_(static_cast<std::uint32_t>(n)),
         k_(static_cast<std::uint32_t>(k)),
         buckets_(static_cast<std::uint32_t>(buckets)),
@@ -37,7 +37,7 @@ class point_sort {
     offsets_ = memory.take<std::uint32_t>(problems * (buckets + 1));
     std::int64_t const shared = most_shared_bytes();
     if (counts(shared)) {
-      cut_into_spans(problems, shared);
+      cut_into_spans(kBlocksOfSm * multiprocessors / problems, shared);
       counts_ = memory.take<std::uint32_t>(problems * spans_ * buckets);
       if (!together_) {
         groups_ = ceil_div(spans_, kSpansOfGroup);
@@ -83,16 +83,15 @@ class point_sort {
   std::int64_t shared_bytes(std::int64_t warps) const {
     return sort_shared_bytes(buckets_, warps, tile_of(warps));
   }
+  static constexpr std::int64_t kBlocksOfSm = 2;  // that sort_kernel's registers leave room for
   static std::int64_t tile_of(std::int64_t warps) { return warps * 32 * kSortRounds; }
 
-  // One wave of blocks where that is possible.
-  void cut_into_spans(std::int64_t problems, std::int64_t shared) {
+  // wanted: spans of a problem that make one wave of blocks.
+  void cut_into_spans(std::int64_t wanted, std::int64_t shared) {
     constexpr std::int64_t kMostTogether = 8;  // blocks of a cluster, on any GPU
-    constexpr std::int64_t kBlocksOfSm = 2, kShortTogether = 1024, kShort = 2048;
+    constexpr std::int64_t kShortTogether = 1024, kShort = 2048;
     std::int64_t warps = kSortWarps;
     while (shared_bytes(warps) > shared) warps /= 2;
-    std::int64_t const wanted =
-        std::max<std::int64_t>(1, kBlocksOfSm * multiprocessors() / problems);
     std::int64_t const tiles = ceil_div<std::int64_t>(n_, tile_of(warps));
     together_ = tiles <= (overlaps_ ? kMostTogether : 1);
     std::int64_t spans = 1;
@@ -132,16 +131,13 @@ class point_sort {
     p.spans = spans_;
     p.tile = tile_;
     p.first = first;
-    launch_options how;
-    how.overlaps = overlaps_;
     if (!together_) {
-      how.shared_bytes = buckets_ * sizeof(std::uint32_t);
       launch(count_kernel<kCountThreads>, "count_kernel", problems * spans_, kCountThreads, stream,
-             p, how);
+             p, {buckets_ * sizeof(std::uint32_t), 1, overlaps_});
     }
-    how.shared_bytes = static_cast<std::size_t>(sort_bytes());
-    how.cluster = together_ ? static_cast<int>(spans_) : 1;
-    launch(sort_kernel_of_bits(), "sort_kernel", problems * spans_, 32 * warps_, stream, p, how);
+    launch(sort_kernel_of_bits(), "sort_kernel", problems * spans_, 32 * warps_, stream, p,
+           {static_cast<std::size_t>(sort_bytes()), together_ ? static_cast<int>(spans_) : 1,
+            overlaps_});
   }
 
   std::int64_t sort_bytes() const { return sort_shared_bytes(buckets_, warps_, tile_); }
