@@ -34,8 +34,7 @@ struct fit_bench {
       us.push_back(took.count() / kCalls);
     }
     queue.synchronize();
-    std::sort(us.begin(), us.end());
-    return us[kSeries / 2];
+    return median(us);
   }
 
   template <class P>
@@ -152,8 +151,7 @@ struct fit_bench {
       whole.push_back(ms.count());
       m.counters["fit25_iterations"] = done;
     }
-    std::sort(whole.begin(), whole.end());
-    m.counters["fit25_ms"] = whole[whole.size() / 2];
+    m.counters["fit25_ms"] = median(whole);
     return m;
   }
 };

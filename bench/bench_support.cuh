@@ -223,6 +223,13 @@ inline shape parse_shape(std::string const& line, std::string const& where) {
     if (choices.count(field) == 0) throw bad("'" + field + "' is none of the choices");
     return field;
   };
+  auto const verbs = [&](std::string const& field) {
+    for (std::size_t begin = 0, end = 0; end != std::string::npos; begin = end + 1) {
+      end = field.find('+', begin);
+      one_of(field.substr(begin, end - begin), {"assign", "fit", "update"});
+    }
+    return field;
+  };
   return {fields[0],
           positive(fields[1]),
           positive(fields[2]),
@@ -231,8 +238,7 @@ inline shape parse_shape(std::string const& line, std::string const& where) {
           positive(fields[5]),
           one_of(fields[6], {"half", "bf16", "float", "tf32", "double"}),
           one_of(fields[7], {"bhsd", "nhd"}),
-          one_of(fields[8],
-                 {"assign", "fit", "update", "assign+fit", "fit+update", "assign+fit+update"})};
+          verbs(fields[8])};
 }
 
 inline std::vector<shape> read_shapes(std::string const& path) {
@@ -502,6 +508,12 @@ struct timing {
   double seconds() const { return runs * median_ms * 1e-3; }
 };
 
+inline double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  std::size_t const half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : 0.5 * (values[half - 1] + values[half]);
+}
+
 // Times work on a stream, run after run without waiting in between, each between two events. A GPU
 // at its power limit slows down while it works, so every measurement begins after the same rest.
 class stopwatch {
@@ -542,9 +554,7 @@ class stopwatch {
     double const fitting = seconds_ * 1e3 / std::max(estimate_ms, 1e-3);
     std::vector<double> const ms =
         batch(static_cast<int>(std::clamp(fitting, kFewestRuns, kMostRuns)));
-    std::size_t const half = ms.size() / 2;
-    double const median = ms.size() % 2 == 1 ? ms[half] : 0.5 * (ms[half - 1] + ms[half]);
-    return {median, ms.front(), ms.back(), static_cast<int>(ms.size())};
+    return {median(ms), ms.front(), ms.back(), static_cast<int>(ms.size())};
   }
 
  private:
