@@ -137,6 +137,11 @@ matrix assignment_centroids(matrix const& c, fk::execution const& how = {}) {
   return is_half_v<T> ? rounded_to<T>(masters) : masters;
 }
 
+// Whether the test is built for 90a; CMake knows.
+#ifndef FLASH_KMEANS_TEST_SM90
+#define FLASH_KMEANS_TEST_SM90 1
+#endif
+
 // Kernels that a test may force for points of type T on this device.
 template <class T>
 std::vector<fk::assign_kernel> kernels_for() {
@@ -146,8 +151,10 @@ std::vector<fk::assign_kernel> kernels_for() {
   FLASH_KMEANS_CUDA_CHECK(
       cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
   if (is_half_v<T> && major >= 8) kernels.push_back(fk::assign_kernel::sm80);
-  // wgmma belongs to 9.0 alone.
-  if (!std::is_same_v<T, double> && major == 9) kernels.push_back(fk::assign_kernel::sm90);
+  // wgmma belongs to 9.0 alone, and to builds for 90a.
+  if (!std::is_same_v<T, double> && major == 9 && FLASH_KMEANS_TEST_SM90) {
+    kernels.push_back(fk::assign_kernel::sm90);
+  }
   return kernels;
 }
 

@@ -30,7 +30,7 @@ assign_kernel run_fit(matrix_view<T const> const& x, matrix_view<centroid_t<T>> 
   fit.prepare();
   fit.queue(exec.stream, {}, [&](int iterations) { return stop(fit, iterations); });
   ended(fit);
-  return plan.kernel;
+  return fit.kernel();
 }
 
 }  // namespace FLASH_KMEANS_ABI
@@ -163,7 +163,7 @@ class fit_plan {
   }
 
   // What the assignments run on.
-  assign_kernel kernel() const { return plan_.kernel; }
+  assign_kernel kernel() const { return fit_.kernel(); }
 
  private:
   static detail::assign_plan checked(matrix_view<T const> const& x,

@@ -702,12 +702,17 @@ TYPED_TEST(async, small_a_captured_fit_gives_the_same_bits_twenty_times) {
   }
 }
 
-// What one more iteration adds to a captured fit: kernels only, and few, wherever points are sorted
-// by counting.
+// What one more iteration adds to a captured fit: kernels only, and few, wherever points are not
+// sorted by CUB. All iterations of small problems are one kernel.
 TYPED_TEST(async, small_an_iteration_is_at_most_five_kernels) {
   using T = TypeParam;
   own_stream const stream;
-  for (shape const& s : {shape{500, 10, 8}, shape{20000, 100, 8}, shape{150000, 2048, 1}}) {
+  struct row {
+    shape s;
+    int least, most;
+  };
+  for (auto const& [s, least, most] :
+       {row{{500, 10, 8}, 0, 0}, row{{40000, 100, 8}, 4, 5}, row{{150000, 2048, 1}, 4, 5}}) {
     SCOPED_TRACE(text(s));
     fit_buffers<T> const buffers({integer_points(s.n, s.d, 111)}, {integer_points(s.k, s.d, 112)},
                                  {});
@@ -724,8 +729,8 @@ TYPED_TEST(async, small_an_iteration_is_at_most_five_kernels) {
       return std::count(types.begin(), types.end(), cudaGraphNodeTypeKernel);
     };
     EXPECT_EQ(more.size() - few.size(), static_cast<std::size_t>(kernels(more) - kernels(few)));
-    EXPECT_GE(kernels(more) - kernels(few), 10 * 4);
-    EXPECT_LE(kernels(more) - kernels(few), 10 * 5);
+    EXPECT_GE(kernels(more) - kernels(few), 10 * least);
+    EXPECT_LE(kernels(more) - kernels(few), 10 * most);
   }
 }
 

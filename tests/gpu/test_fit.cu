@@ -56,6 +56,33 @@ std::vector<fit_case> large_cases() {
   return cases;
 }
 
+// All iterations of these run in one launch: over one block and over several, clusters of one piece
+// and of many, more clusters than a warp has lanes, rows of whole and of broken 16 bytes.
+std::vector<fit_case> one_launch_cases() {
+  std::vector<fit_case> cases;
+  cases.push_back(blobs(1, 1, 1, 101));
+  cases.push_back(blobs(1, 256, 5, 102));
+  cases.push_back(blobs(3, 64, 24, 103));
+  cases.push_back(blobs(1, 2048, 16, 104));
+  cases.push_back(blobs(2, 512, 45, 105));
+  cases.push_back(blobs(300, 1, 16, 106));
+  cases.push_back(blobs(31, 32, 100, 107));
+  cases.push_back(blobs(64, 16, 64, 108));
+  cases.push_back(blobs(5, 512, 8, 109));
+  cases.push_back(blobs(7, 8, 200, 110));
+  cases.push_back(exact_moving(3, 64, 24, 111));
+  cases.push_back(exact_moving(20, 16, 45, 112));
+  return cases;
+}
+
+// Kernels that a fit may be forced to, and none.
+template <class T>
+std::vector<fk::assign_kernel> fit_kernels() {
+  std::vector<fk::assign_kernel> kernels = kernels_for<T>();
+  kernels.push_back(fk::assign_kernel::automatic);
+  return kernels;
+}
+
 std::string name_of(fit_case const& f) {
   return text(shape{f.points.rows, f.centroids.rows, f.points.cols});
 }
@@ -83,10 +110,12 @@ void expect_exact(std::vector<fit_case> const& cases) {
       SCOPED_TRACE(tolerance);
       reference_fit_result const expected = reference_fit(f.points, f.centroids, 20, tolerance);
       ASSERT_TRUE(expected.converged) << "the data are made so that it does";
-      for (fk::assign_kernel const kernel : kernels_for<T>()) {
+      for (fk::assign_kernel const kernel : fit_kernels<T>()) {
         SCOPED_TRACE(fk::to_string(kernel));
         auto const run = run_fit<T>(f.points, f.centroids, given(20, tolerance), on_kernel(kernel));
-        EXPECT_EQ(run.result.kernel, kernel);
+        if (kernel != fk::assign_kernel::automatic) {
+          EXPECT_EQ(run.result.kernel, kernel);
+        }
         expect_run_is(run, expected);
       }
     }
@@ -96,6 +125,17 @@ void expect_exact(std::vector<fit_case> const& cases) {
 TYPED_TEST(fit, small_exact) { expect_exact<TypeParam>(small_cases()); }
 
 TYPED_TEST(fit, large_exact) { expect_exact<TypeParam>(large_cases()); }
+
+TYPED_TEST(fit, small_one_launch_exact) {
+  using T = TypeParam;
+  expect_exact<T>(one_launch_cases());
+  // And it is one launch: the kernel that fits of this size would otherwise use was not used.
+  for (fit_case const& f : one_launch_cases()) {
+    SCOPED_TRACE(name_of(f));
+    EXPECT_EQ(run_fit<T>(f.points, f.centroids, given(2, 0)).result.kernel,
+              is_half_v<T> ? fk::assign_kernel::sm80 : fk::assign_kernel::simt);
+  }
+}
 
 // The CPU backend on the same exact data: the same bits as the GPU.
 TYPED_TEST(fit, small_host_backend_agrees) {
@@ -154,7 +194,7 @@ TYPED_TEST(fit, small_convergence) {
         reference_fit(f.points, f.centroids, r.max_iterations, r.tolerance);
     ASSERT_EQ(expected.iterations, r.iterations);
     ASSERT_EQ(expected.converged, r.converged);
-    for (fk::assign_kernel const kernel : kernels_for<T>()) {
+    for (fk::assign_kernel const kernel : fit_kernels<T>()) {
       SCOPED_TRACE(fk::to_string(kernel));
       expect_run_is(run_fit<T>(f.points, f.centroids, given(r.max_iterations, r.tolerance),
                                on_kernel(kernel)),
@@ -212,7 +252,7 @@ TYPED_TEST(fit, small_closing_assignment_off) {
     ASSERT_EQ(labels != expected.labels, iterations == 1);
     fk::fit_options options = given(iterations, 0);
     options.closing_assignment = false;
-    for (fk::assign_kernel const kernel : kernels_for<T>()) {
+    for (fk::assign_kernel const kernel : fit_kernels<T>()) {
       SCOPED_TRACE(fk::to_string(kernel));
       auto const run = run_fit<T>(f.points, f.centroids, options, on_kernel(kernel));
       EXPECT_TRUE(same_bits(run.centroids, to_type<centroid_of<T>>(expected.centroids)));
@@ -235,7 +275,7 @@ TYPED_TEST(fit, small_duplicates) {
   matrix const x = take_rows(integer_points(3, 40, 41), rows);
   matrix const c = first_rows(x, 10);
   reference_fit_result const expected = reference_fit(x, c, 10, 0);
-  for (fk::assign_kernel const kernel : kernels_for<T>()) {
+  for (fk::assign_kernel const kernel : fit_kernels<T>()) {
     SCOPED_TRACE(fk::to_string(kernel));
     auto const run = run_fit<T>(x, c, given(10, 0), on_kernel(kernel));
     expect_run_is(run, expected);
@@ -251,7 +291,7 @@ TYPED_TEST(fit, small_nan_rows) {
   f.points(36, 7) = std::numeric_limits<double>::quiet_NaN();
   reference_fit_result const expected = reference_fit(f.points, f.centroids, 1, 1e-4);
   ASSERT_TRUE(std::isnan(expected.shift));
-  for (fk::assign_kernel const kernel : kernels_for<T>()) {
+  for (fk::assign_kernel const kernel : fit_kernels<T>()) {
     SCOPED_TRACE(fk::to_string(kernel));
     auto const run = run_fit<T>(f.points, f.centroids, given(1, 1e-4), on_kernel(kernel));
     EXPECT_EQ(run.labels, expected.labels);
@@ -282,7 +322,7 @@ void expect_consistent(std::vector<shape> const& shapes) {
     SCOPED_TRACE(text(s));
     matrix const x = rounded_to<T>(normal_points(s.n, s.d, 51));
     matrix const start = first_rows(x, s.k);
-    for (fk::assign_kernel const kernel : kernels_for<T>()) {
+    for (fk::assign_kernel const kernel : fit_kernels<T>()) {
       SCOPED_TRACE(fk::to_string(kernel));
       auto const run = run_fit<T>(x, start, given(12, 1e-4), on_kernel(kernel));
       matrix const c = run.centroids_of(0);
@@ -326,7 +366,7 @@ TYPED_TEST(fit, small_iterations_are_lloyd_steps) {
   using T = TypeParam;
   matrix const x = rounded_to<T>(normal_points(901, 30, 52));
   matrix const start = first_rows(x, 13);
-  for (fk::assign_kernel const kernel : kernels_for<T>()) {
+  for (fk::assign_kernel const kernel : fit_kernels<T>()) {
     SCOPED_TRACE(fk::to_string(kernel));
     matrix before = start;
     std::vector<std::int32_t> labels = run_predict<T>(x, start, on_kernel(kernel)).labels;
@@ -358,7 +398,7 @@ TYPED_TEST(fit, small_inertia_never_rises) {
   shape const s{1500, 16, 24};
   matrix const x = rounded_to<T>(normal_points(s.n, s.d, 53));
   matrix const start = first_rows(x, s.k);
-  for (fk::assign_kernel const kernel : kernels_for<T>()) {
+  for (fk::assign_kernel const kernel : fit_kernels<T>()) {
     SCOPED_TRACE(fk::to_string(kernel));
     double last = std::numeric_limits<double>::infinity();
     double first = 0;
@@ -394,7 +434,7 @@ TYPED_TEST(fit, small_two_runs_give_the_same_bits) {
   options.max_iterations = 8;
   options.seed = 99;
   matrix const nowhere(37, 40);
-  for (fk::assign_kernel const kernel : kernels_for<T>()) {
+  for (fk::assign_kernel const kernel : fit_kernels<T>()) {
     auto const first = run_fit<T>(x, nowhere, options, on_kernel(kernel));
     auto const second = run_fit<T>(x, nowhere, options, on_kernel(kernel));
     EXPECT_TRUE(same_run(first, second)) << fk::to_string(kernel);
@@ -505,7 +545,7 @@ TYPED_TEST(fit, small_batches_end_as_their_problems_do_alone) {
   add(normal(76));
   for (layout const& how : batch_layouts()) {
     SCOPED_TRACE(how.name);
-    for (fk::assign_kernel const kernel : kernels_for<T>()) {
+    for (fk::assign_kernel const kernel : fit_kernels<T>()) {
       SCOPED_TRACE(fk::to_string(kernel));
       expect_batch_is_its_problems<T>(x, c, given(15, 1e-4), on_kernel(kernel), how, how);
     }
@@ -586,7 +626,7 @@ TYPED_TEST(fit, large_batch_of_small_problems) {
   }
   layout how;
   how.batch = {30, 100};
-  for (fk::assign_kernel const kernel : kernels_for<T>()) {
+  for (fk::assign_kernel const kernel : fit_kernels<T>()) {
     SCOPED_TRACE(fk::to_string(kernel));
     auto const run = run_fit<T>(x, c, given(10, 0), on_kernel(kernel), how, how);
     for (std::size_t p = 0; p < x.size(); ++p) {

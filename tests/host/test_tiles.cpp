@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <flash_kmeans/detail/assign/tiles.hpp>
+#include <flash_kmeans/detail/small/layout.hpp>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -26,6 +28,8 @@ using flash_kmeans::detail::sm90_layout_for;
 using flash_kmeans::detail::sm90_shares;
 using flash_kmeans::detail::sm90_shares_for;
 using flash_kmeans::detail::sm90_width;
+using flash_kmeans::detail::small_layout;
+using flash_kmeans::detail::small_layout_for;
 using flash_kmeans::detail::tile;
 using flash_kmeans::detail::tiles_per_problem;
 
@@ -214,6 +218,63 @@ TEST(tiles, of_sm90_are_shared_evenly) {
         } else {
           ASSERT_EQ(shares.count % tiles, 0);
           ASSERT_TRUE(shares.count + tiles > most || shares.count == tiles * k_tiles);
+        }
+      }
+    }
+  }
+}
+
+// Small problems: all points and all centroids have a block, shared memory is cut into regions that
+// follow each other, and rows below each other lie in other banks.
+TEST(small_layout, holds_every_point_and_centroid) {
+  struct {
+    std::int64_t n, k, d;
+  } const shapes[] = {{1, 1, 1},      {64, 8, 16},     {257, 257, 3},  {1024, 64, 128},
+                      {1797, 10, 64}, {4096, 256, 64}, {32768, 16, 8}, {300, 4, 2000}};
+  for (auto const& s : shapes) {
+    for (std::int64_t const element : {2, 4, 8}) {
+      for (std::int64_t const blocks : {1, 8}) {
+        SCOPED_TRACE("n " + std::to_string(s.n) + ", k " + std::to_string(s.k) + ", d " +
+                     std::to_string(s.d) + ", " + std::to_string(element) + " bytes, at most " +
+                     std::to_string(blocks) + " blocks");
+        std::int64_t const acc = element == 8 ? 8 : 4;
+        small_layout const l = small_layout_for(s.n, s.k, s.d, element, acc, element == 2, blocks);
+        if (s.d * element > 4096 || s.n > blocks * 4096) {
+          EXPECT_EQ(l.blocks, 0);
+          continue;
+        }
+        ASSERT_GE(l.blocks, 1);
+        EXPECT_LE(l.blocks, blocks);
+        EXPECT_EQ(l.blocks, 1u << l.block_bits);
+        EXPECT_GE(std::int64_t{l.blocks} * l.span, s.n);
+        EXPECT_GE(std::int64_t{l.blocks} * l.owned, s.k);
+        EXPECT_GE(l.threads, l.lanes);
+        EXPECT_LE(l.span, 8 * l.threads);
+        EXPECT_EQ(32 % l.searchers, 0);
+        EXPECT_GE(l.row_bytes, s.d * element);
+        EXPECT_EQ(l.row_bytes / 16 % 2, 1);
+        EXPECT_EQ(l.row_bytes % 16, 0);
+        std::int64_t const row = l.ld * acc, pieces = l.span >> l.piece_bits;
+        std::int64_t const tiles = (s.k + 31) / 32 * 32;
+        std::vector<std::int64_t> const begins{
+            l.centroids, l.inbox,        l.masters, l.sums,   l.shifts, l.places, l.pieces,
+            l.bias,      l.inbox_points, l.list,    l.labels, l.counts, l.bytes};
+        std::vector<std::int64_t> const sizes{tiles * l.row_bytes,
+                                              std::int64_t{l.blocks} * l.owned * row,
+                                              l.owned * row,
+                                              2 * pieces * row,
+                                              8 * s.k,
+                                              8 * (s.k + 1),
+                                              2 * (s.k + pieces),
+                                              tiles * acc,
+                                              std::int64_t{4} * l.blocks * l.owned,
+                                              std::int64_t{2} * l.span,
+                                              std::int64_t{2} * l.span,
+                                              l.threads / 32 * 2 * s.k};
+        EXPECT_GE(begins[0], (l.span + 31) / 32 * 32 * std::int64_t{l.row_bytes});
+        for (std::size_t i = 0; i < sizes.size(); ++i) {
+          EXPECT_EQ(begins[i] % 16, 0) << "region " << i;
+          EXPECT_GE(begins[i + 1] - begins[i], sizes[i]) << "region " << i;
         }
       }
     }

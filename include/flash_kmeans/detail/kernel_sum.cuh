@@ -22,7 +22,7 @@ struct sum_params {
 template <int Threads>
 FLASH_KMEANS_KERNEL void __launch_bounds__(Threads) sum_kernel(sum_params const p) {
   for (std::int64_t b = blockIdx.x; b < p.b; b += gridDim.x) {
-    double const total = block_strided_sum<Threads>(p.values + b * p.count, p.count);
+    double const total = block_strided_sum(p.values + b * p.count, p.count);
     if (threadIdx.x == 0) p.sums[b * p.stride] = total;
   }
 }

@@ -9,6 +9,7 @@
 #include "convergence/dispatch.cuh"
 #include "init/dispatch.cuh"
 #include "outputs.hpp"
+#include "small/dispatch.cuh"
 #include "update/dispatch.cuh"
 #include "workspace.cuh"
 
@@ -29,12 +30,15 @@ class lloyd {
         options_(options),
         assignment_(x, c, plan, memory),
         update_(x, c, label_source::assignment, memory),
-        convergence_(x, options.tolerance, out.status, memory) {}
+        convergence_(x, options.tolerance, out.status, memory),
+        small_(x, c),
+        plan_(plan) {}
 
   // What the host does once, before anything is queued.
   void prepare() {
     assignment_.prepare();
     update_.prepare();
+    if (one_launch()) small_.prepare();
   }
 
   // Queues the whole fit. unchanged: what the last fit over this workspace left still holds. After
@@ -45,23 +49,16 @@ class lloyd {
     fit_status* const status = convergence_.status();
     if (!unchanged.centroids) queue_init(x_, c_, options_, stream);
     convergence_.queue_start(update_.counters(), update_.counter_count(), unchanged.points, stream);
-    if (!unchanged.points) assignment_.queue_points(stream);
-    if (!unchanged.centroids) assignment_.queue_centroids(stream);
     bool const closing = options_.closing_assignment;
     bool index_due = wanted(out_.index);
-    for (int i = 1; i <= options_.max_iterations; ++i) {
-      bool const last = i == options_.max_iterations;
-      assignment_.queue_labels(out_.labels, status, stream);
-      // Without a closing assignment the last update's sort is the one that the caller wants to
-      // see.
-      bool const index_now = index_due && last && !closing;
-      assignment_.with_form([&](auto form) {
-        update_.template queue<decltype(form)>(out_.labels,
-                                               index_now ? out_.index : cluster_index{},
-                                               assignment_.operand(), convergence_.state(), stream);
-      });
-      if (index_now) index_due = false;
-      if (!last && stop(i)) break;
+    if (!unchanged.points && (closing || !one_launch())) assignment_.queue_points(stream);
+    if (one_launch()) {
+      small_.queue(out_.labels, update_.centroids({}, convergence_.state()),
+                   options_.max_iterations, stream);
+      if (closing) assignment_.queue_centroids(stream);
+    } else {
+      if (!unchanged.centroids) assignment_.queue_centroids(stream);
+      if (queue_iterations(index_due && !closing, status, stream, stop)) index_due = false;
     }
     if (closing) assignment_.queue_labels(out_.labels, nullptr, stream);
     if (index_due) update_.queue_index(out_.labels, out_.index, stream);
@@ -73,10 +70,37 @@ class lloyd {
   }
 
   fit_options const& options() const { return options_; }
+
+  // What the iterations' assignments run on.
+  assign_kernel kernel() const { return one_launch() ? small_.kernel() : plan_.kernel; }
+
   fit_status const* status() const { return convergence_.status(); }
   std::int32_t const* running() const { return convergence_.running(); }
 
  private:
+  // A forced kernel, or products other than those of the type, are what the caller asked for.
+  bool one_launch() const {
+    return small_.possible() && !plan_.forced && plan_.multiply == precision::native;
+  }
+
+  // index: the last update's sort writes it. Returns whether it has.
+  template <class Stop>
+  bool queue_iterations(bool index, fit_status const* status, cudaStream_t stream,
+                        Stop&& stop) const {
+    for (int i = 1; i <= options_.max_iterations; ++i) {
+      bool const last = i == options_.max_iterations;
+      assignment_.queue_labels(out_.labels, status, stream);
+      assignment_.with_form([&](auto form) {
+        update_.template queue<decltype(form)>(out_.labels,
+                                               index && last ? out_.index : cluster_index{},
+                                               assignment_.operand(), convergence_.state(), stream);
+      });
+      if (last) return index;
+      if (stop(i)) return false;
+    }
+    return false;
+  }
+
   matrix_view<T const> x_;
   matrix_view<acc> c_;
   fit_outputs out_;
@@ -84,6 +108,8 @@ class lloyd {
   assignment<T> assignment_;
   centroid_update<T> update_;
   convergence<T> convergence_;
+  small_fit<T> small_;
+  assign_plan plan_;
 };
 
 }  // namespace FLASH_KMEANS_ABI

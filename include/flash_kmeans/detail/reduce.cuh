@@ -58,12 +58,26 @@ __device__ inline double block_sum(double value) {
   return total;
 }
 
-// Sum of values[0..count); thread 0 gets it.
-template <int Threads>
-__device__ double block_strided_sum(double const* values, std::int64_t count) {
+// Sum of values[0..count); thread 0 gets it. Depends on the number of threads.
+__device__ inline double block_strided_sum(double const* values, std::int64_t count) {
   double sum = 0;
-  for (std::int64_t i = threadIdx.x; i < count; i += Threads) sum += __ldcg(values + i);
+  for (std::int64_t i = threadIdx.x; i < count; i += blockDim.x) sum += __ldcg(values + i);
   return block_sum(sum);
+}
+
+// Whether this block is the last one of `blocks` to come here, which then sees all that the others
+// have written. *ended counts them and is zero between launches. All threads call it.
+__device__ inline bool is_last_block(std::uint32_t* ended, std::uint32_t blocks) {
+  __shared__ bool last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    last = blocks == 1 || atomicAdd(ended, 1) == blocks - 1;
+    if (last && blocks > 1) *ended = 0;
+  }
+  __syncthreads();
+  if (last) __threadfence();
+  return last;
 }
 
 }  // namespace FLASH_KMEANS_ABI

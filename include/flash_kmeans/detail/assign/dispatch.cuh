@@ -60,6 +60,7 @@ bool kernel_runs(assign_kernel kernel) {
 struct assign_plan {
   assign_kernel kernel;
   precision multiply;
+  bool forced;  // the caller named the kernel
 };
 
 // Throws std::invalid_argument when a forced kernel cannot run.
@@ -70,10 +71,10 @@ assign_plan plan_assignment(execution const& exec) {
       throw_invalid("execution.kernel", to_string(exec.kernel),
                     "which cannot run on this device with points of this type");
     }
-    return {exec.kernel, exec.precision};
+    return {exec.kernel, exec.precision, true};
   }
   for (assign_kernel const kernel : kAssignKernels) {
-    if (kernel_runs<T>(kernel)) return {kernel, exec.precision};
+    if (kernel_runs<T>(kernel)) return {kernel, exec.precision, false};
   }
   throw cuda_error(static_cast<int>(cudaErrorNoKernelImageForDevice),
                    "flash_kmeans: the program holds no kernel that this device can run");

@@ -19,11 +19,11 @@ struct convergence_state {
   fit_status* status;        // [b], or null: nothing is remembered
   std::int32_t* running;     // problems that have not converged
 
-  // Ends an iteration of a problem that had not converged. By one thread.
-  __device__ void step(std::int64_t b, double shift) const {
+  // Ends iterations of a problem that had not converged; shift: of the last one. By one thread.
+  __device__ void step(std::int64_t b, double shift, std::int32_t iterations = 1) const {
     fit_status& own = status[b];
     own.shift = shift;
-    ++own.iterations;
+    own.iterations += iterations;
     if (shift <= thresholds[b]) {
       own.converged = 1;
       atomicSub(running, 1);

@@ -8,16 +8,25 @@
 namespace flash_kmeans::detail::ptx {
 inline namespace FLASH_KMEANS_ABI {
 
-// Barrier of all threads of the cluster; what they wrote before is visible after it.
-__device__ inline void cluster_sync() {
+// Barrier of all threads of the cluster, in two parts; what they wrote before they arrived is
+// visible to those who have waited.
+__device__ inline void cluster_arrive() {
 #if FLASH_KMEANS_HAS_CLUSTERS
-  asm volatile(
-      "barrier.cluster.arrive.release.aligned;\n"
-      "barrier.cluster.wait.acquire.aligned;" ::
-          : "memory");
+  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+#endif
+}
+
+__device__ inline void cluster_wait() {
+#if FLASH_KMEANS_HAS_CLUSTERS
+  asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
 #else
   asm volatile("bar.sync 0;" ::: "memory");
 #endif
+}
+
+__device__ inline void cluster_sync() {
+  cluster_arrive();
+  cluster_wait();
 }
 
 __device__ inline std::uint32_t cluster_rank() {
@@ -26,6 +35,19 @@ __device__ inline std::uint32_t cluster_rank() {
   asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
 #endif
   return rank;
+}
+
+// What `shared`, an address in this block's shared memory, is in that of another block of the
+// cluster, which must have started and not ended.
+template <class T>
+__device__ T* of_block(std::uint32_t rank, T* shared) {
+#if FLASH_KMEANS_HAS_CLUSTERS
+  std::uint64_t address;
+  asm("mapa.u64 %0, %1, %2;" : "=l"(address) : "l"(shared), "r"(rank));
+  return reinterpret_cast<T*>(address);
+#else
+  return shared;
+#endif
 }
 
 }  // namespace FLASH_KMEANS_ABI

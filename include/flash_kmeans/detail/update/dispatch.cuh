@@ -67,28 +67,37 @@ class centroid_update {
   void queue(std::int32_t const* labels, cluster_index const& index,
              operand_params<T> const& operand, convergence_state const& state,
              cudaStream_t stream) const {
-    // By-products are those of all problems.
-    fit_status const* const sorted_unless = wanted(index) ? nullptr : state.status;
-    for_each_group(labels, sorted_unless, index, stream,
-                   [&](sorted_points const& sorted, std::int64_t problems) {
-                     queue_segments(sorted, labels, problems, state.status, stream);
-                     queue_finish<Form>(sorted, problems, operand, state, stream);
-                   });
+    queue_moves<Form>(labels, index, centroids(operand, state), stream);
   }
 
   // Sums of the points of every cluster, in place of the masters.
   void queue_sums(std::int32_t const* labels, cudaStream_t stream) const {
-    for_each_group(labels, nullptr, {}, stream,
-                   [&](sorted_points const& sorted, std::int64_t problems) {
-                     queue_segments(sorted, labels, problems, nullptr, stream);
-                     queue_finish<plain_form<T>>(sorted, problems, {}, {}, stream, true);
-                   });
+    centroid_params<T> sums = centroids({}, {});
+    sums.totals = true;
+    queue_moves<plain_form<T>>(labels, {}, sums, stream);
   }
 
   // Only the by-products of these labels.
   void queue_index(std::int32_t const* labels, cluster_index const& index,
                    cudaStream_t stream) const {
-    for_each_group(labels, nullptr, index, stream, [](sorted_points const&, std::int64_t) {});
+    for_each_group([&](std::int64_t first, std::int64_t problems) {
+      queue_sort(labels, first, problems, nullptr, index, stream);
+    });
+  }
+
+  // What whoever moves centroids needs to know; `ended` counts for one group.
+  centroid_params<T> centroids(operand_params<T> const& operand,
+                               convergence_state const& state) const {
+    centroid_params<T> p{};
+    p.c = device_matrix<acc>(c_);
+    p.aligned = rows_aligned(c_, 16);
+    p.operand = operand;
+    p.state = state;
+    p.shifts = shifts_;
+    p.ended = counters_;
+    p.k = static_cast<std::uint32_t>(c_.rows);
+    p.d = static_cast<std::int32_t>(x_.cols);
+    return p;
   }
 
   // [b][k], squared distance that each centroid moved in the last update of a problem that had not
@@ -130,15 +139,32 @@ class centroid_update {
     return std::min({b, std::int64_t{2147483647} / n, std::int64_t{2147483647} / buckets});
   }
 
+  // body(first problem, problems)
   template <class Body>
-  void for_each_group(std::int32_t const* labels, fit_status const* status,
-                      cluster_index const& index, cudaStream_t stream, Body&& body) const {
+  void for_each_group(Body&& body) const {
     for (std::int64_t first = 0; first < b_; first += group_) {
-      std::int64_t const problems = std::min(group_, b_ - first);
-      body(sort_.queue(labels + first * x_.rows, first, problems, status, index, counters_ + group_,
-                       stream),
-           problems);
+      body(first, std::min(group_, b_ - first));
     }
+  }
+
+  template <class Form>
+  void queue_moves(std::int32_t const* labels, cluster_index const& index,
+                   centroid_params<T> const& centroid, cudaStream_t stream) const {
+    fit_status const* const status = centroid.state.status;
+    for_each_group([&](std::int64_t first, std::int64_t problems) {
+      // By-products are those of all problems.
+      sorted_points const sorted =
+          queue_sort(labels, first, problems, wanted(index) ? nullptr : status, index, stream);
+      queue_segments(sorted, labels, problems, status, stream);
+      queue_finish<Form>(sorted, problems, centroid, stream);
+    });
+  }
+
+  sorted_points queue_sort(std::int32_t const* labels, std::int64_t first, std::int64_t problems,
+                           fit_status const* status, cluster_index const& index,
+                           cudaStream_t stream) const {
+    return sort_.queue(labels + first * x_.rows, first, problems, status, index, counters_ + group_,
+                       stream);
   }
 
   void queue_segments(sorted_points const& sorted, std::int32_t const* labels,
@@ -166,22 +192,14 @@ class centroid_update {
 
   template <class Form>
   void queue_finish(sorted_points const& sorted, std::int64_t problems,
-                    operand_params<T> const& operand, convergence_state const& state,
-                    cudaStream_t stream, bool totals = false) const {
+                    centroid_params<T> const& centroid, cudaStream_t stream) const {
     finish_params<T> p{};
     p.sorted = sorted;
     p.sums = sums_;
     p.slots = slots_;
     p.run_sums = run_sums_;
-    p.c = device_matrix<acc>(c_);
-    p.aligned = rows_aligned(c_, 16);
-    p.operand = operand;
-    p.totals = totals;
-    p.state = state;
-    p.shifts = shifts_;
-    p.ended = counters_;
+    p.centroid = centroid;
     p.chunks = chunks_;
-    p.d = static_cast<std::int32_t>(x_.cols);
     p.ld = static_cast<std::int32_t>(ld_);
     // Clusters of many pieces get a block each. Others are dealt out to as many blocks as run at once.
     constexpr std::uint32_t kManyPieces = 8;
@@ -201,16 +219,16 @@ class centroid_update {
   std::int64_t multiprocessors_;
   bool overlaps_;  // kernels may be launched so
   point_sort sort_;
+  std::int64_t ld_;  // of sums
+  double* shifts_;
+  std::uint32_t* counters_;  // [group] of problems' ends, then of the sort, then of the segments
+  std::int64_t counter_count_;
   bool vector_;
   std::int64_t lanes_, column_blocks_;
   chunking chunks_;
-  std::int64_t ld_;  // of the sums
   acc* sums_;
   acc* slots_;
   double* run_sums_;
-  double* shifts_;
-  std::uint32_t* counters_;  // [groups] of finish, then of the sort, then of the segments
-  std::int64_t counter_count_;
 };
 
 // sorted[b][i] = x[b][order[b][i]]. In the largest pieces that all rows of both consist of.

@@ -5,6 +5,7 @@
 
 #include "../config.cuh"
 #include "../ptx/grid_order.cuh"
+#include "../reduce.cuh"
 #include "counting.cuh"
 
 namespace flash_kmeans::detail {
@@ -17,7 +18,6 @@ inline constexpr int kCountThreads = 512;
 template <int Threads>
 FLASH_KMEANS_KERNEL void __launch_bounds__(Threads) count_kernel(counting_params const p) {
   extern __shared__ std::uint32_t bucket_counts[];
-  __shared__ bool last;
   ptx::wait_for_grid_before();
   ptx::let_next_grid_start();
   std::uint32_t const problem = blockIdx.x / p.spans, span = blockIdx.x - problem * p.spans;
@@ -50,16 +50,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(Threads) count_kernel(counting_params
 
   std::uint32_t const group = span / kSpansOfGroup, first = group * kSpansOfGroup;
   std::uint32_t const members = min(kSpansOfGroup, p.spans - first);
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    std::uint32_t* const ended = p.counted_spans + problem * p.groups() + group;
-    last = atomicAdd(ended, 1) == members - 1;
-    if (last) *ended = 0;
-  }
-  __syncthreads();
-  if (!last) return;
-  __threadfence();
+  if (!is_last_block(p.counted_spans + problem * p.groups() + group, members)) return;
   std::uint32_t* const group_counts = p.counts_of_group(problem, group);
   std::uint32_t const* const rows = p.counts_of(problem, first);
   for (std::uint32_t j = threadIdx.x; j < p.buckets; j += Threads) {

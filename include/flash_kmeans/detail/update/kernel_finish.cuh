@@ -1,6 +1,4 @@
-// From segment sums to the next iteration: folds a cluster's slots, divides, keeps empty clusters,
-// measures the shift, makes the centroid ready for the next assignment. The last block of a problem
-// to end adds up the shifts and decides whether the problem has converged.
+// From segment sums to the next iteration: folds a cluster's slots and moves its centroid.
 //
 // A warp stands over 32 x V features at a time and finishes a cluster alone, unless the cluster has
 // more than kMostPiecesAlone pieces: then the warps of the block take them in turns, and the first
@@ -11,12 +9,10 @@
 #include <type_traits>
 
 #include "../../types.hpp"
-#include "../assign/operand.cuh"
 #include "../config.cuh"
 #include "../convergence/state.cuh"
-#include "../device_matrix.cuh"
 #include "../ptx/grid_order.cuh"
-#include "../reduce.cuh"
+#include "centroid.cuh"
 #include "sorted.cuh"
 
 namespace flash_kmeans::detail {
@@ -33,45 +29,26 @@ struct finish_params {
   acc const* sums;         // [problems * k][ld]
   acc const* slots;        // [chunks][2][ld]
   double const* run_sums;  // [problems][runs_per_problem][ld]
-  device_matrix<acc> c;    // [b][k][d], updated
-  bool aligned;            // rows of c start on 16 bytes
-  operand_params<T> operand;
-  bool totals;              // c gets sums and not means, and zero where there are no points
-  convergence_state state;  // problems that have converged stay as they are
-  double* shifts;           // [b * k], squared distance that each centroid moved
-  std::uint32_t* ended;     // [problems] blocks that have ended, zero between launches
+  centroid_params<T> centroid;
   chunking chunks;
   std::uint32_t blocks;   // of a problem
   std::uint32_t at_once;  // clusters that a block finishes side by side, 1 to kFinishWarps
-  std::int32_t d;
-  std::int32_t ld;  // of sums: whole 16 bytes, zero from d on
+  std::int32_t ld;        // of sums: whole 16 bytes, zero from d on
 };
-
-// sum / count rounded once. inverse: 1 / count rounded; a correctly rounded quotient follows from it
-// in three steps (P. Markstein, Computation of elementary functions on the IBM RISC System/6000
-// processor, 1990).
-template <class Acc>
-__device__ Acc mean_of(double sum, double count, double inverse) {
-  if constexpr (std::is_same_v<Acc, double>) return sum / count;
-  double const near = sum * inverse;
-  double const exact = fma(fma(-near, count, sum), inverse, near);
-  return static_cast<Acc>(near - near == 0 ? exact : near);
-}
 
 template <class T, class Form>
 FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, 5)
     finish_kernel(finish_params<T> const p) {
   using acc = typename finish_params<T>::acc;
-  constexpr int V = 16 / sizeof(acc);
+  constexpr int V = centroid_move<T, Form>::V;
   __shared__ double parts[kFinishWarps][V][32];
-  __shared__ bool last;
   ptx::wait_for_grid_before();
   ptx::let_next_grid_start();
   sorted_points const& s = p.sorted;
   std::uint32_t const lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   std::uint32_t const problem = blockIdx.x / p.blocks, block = blockIdx.x - problem * p.blocks;
   std::int64_t const b = s.first + problem;
-  if (has_converged(p.state.status, b)) return;
+  if (has_converged(p.centroid.state.status, b)) return;
   std::uint32_t const* const offsets = s.offsets_of(problem);
   std::uint32_t const chunks = problem * p.chunks.per_problem;  // of problems before
   std::uint32_t const runs = problem * p.chunks.runs_per_problem();
@@ -83,12 +60,10 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, 5)
     acc const* const whole =
         pieces.count() == 1 ? p.sums + (std::int64_t{problem} * s.k + label) * p.ld
                             : p.slots + (2 * std::int64_t{chunks + pieces.first_chunk} + 1) * p.ld;
-    acc* const c = p.c.problem(b) + label * p.c.ld;
-    double const divisor = p.totals ? 1 : points, inverse = 1 / divisor;
-    double moved = 0, squares = 0;
-    for (std::int32_t from = 0; from < p.d; from += 32 * V) {
+    centroid_move<T, Form> centroid(p.centroid, b, label, points);
+    for (std::int32_t from = 0; from < p.centroid.d; from += 32 * V) {
       std::int32_t const i = from + static_cast<std::int32_t>(lane) * V;
-      pack<acc, V> const old = load_padded<V>(c, i, p.d, p.aligned);
+      pack<acc, V> const old = centroid.old(i);
       double sum[V] = {};
       // Rows [0, count), several on their way at once.
       auto add_rows = [&](std::uint32_t count, auto row) {
@@ -131,23 +106,9 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, 5)
           for (int v = 0; v < V; ++v) sum[v] += parts[w][v][lane];
         }
       }
-      pack<acc, V> mean;
-#pragma unroll
-      for (int v = 0; v < V; ++v) {
-        mean.values[v] = i + v < p.d ? mean_of<acc>(sum[v], divisor, inverse) : acc{0};
-        double const difference = static_cast<double>(mean.values[v]) - old.values[v];
-        if (i + v < p.d) moved += difference * difference;
-      }
-      store_padded<V>(mean, c, i, p.d, p.aligned);
-      add_squares(squares, p.operand.template write<Form>(b, label, i, mean));
+      centroid.move(i, old, sum);
     }
-    if (kTogether && warp != 0) return;
-    moved = group_sum(moved, 32);
-    squares = group_sum(squares, 32);
-    if (lane == 0) {
-      p.shifts[b * s.k + label] = moved;
-      p.operand.write_bias(b, label, squares);
-    }
+    if (!kTogether || warp == 0) centroid.end();
   };
 
   // Clusters of this block: `at_once` of every `step`.
@@ -166,9 +127,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, 5)
     std::uint32_t const own_begin = begin, points = end - begin;
     look(label + step);
     if (points == 0) {
-      if (lane == 0) p.shifts[b * s.k + label] = 0;
-      acc* const c = p.c.problem(b) + label * p.c.ld;
-      for (std::int32_t i = static_cast<std::int32_t>(lane); p.totals && i < p.d; i += 32) c[i] = 0;
+      p.centroid.leave(b, label);
       continue;
     }
     cluster_pieces const pieces(p.chunks, own_begin, points);
@@ -189,18 +148,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, 5)
     }
   }
 
-  if (p.state.status == nullptr) return;
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    last = p.blocks == 1 || atomicAdd(p.ended + problem, 1) == p.blocks - 1;
-    if (last) p.ended[problem] = 0;
-  }
-  __syncthreads();
-  if (!last) return;
-  __threadfence();
-  double const shift = block_strided_sum<kFinishThreads>(p.shifts + b * s.k, s.k);
-  if (threadIdx.x == 0) p.state.step(b, shift);
+  p.centroid.end_iteration(b, problem, p.blocks);
 }
 
 }  // namespace FLASH_KMEANS_ABI
