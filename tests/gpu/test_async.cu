@@ -734,6 +734,41 @@ TYPED_TEST(async, small_an_iteration_is_at_most_five_kernels) {
   }
 }
 
+// Iterations of a plan are rounds of a loop and what is left of a round; problems converge in the
+// first round, in later ones, or not at all.
+TYPED_TEST(async, small_a_plan_loops) {
+  using T = TypeParam;
+  own_stream const stream;
+  batch_case const data = mixed_batch(151);
+  fk::assign_kernel const kernel = fk::assign_kernel::simt;
+  for (int const iterations : {4, 8, 9, 11, 12, 60}) {
+    for (bool const closing : {false, true}) {
+      SCOPED_TRACE(text(iterations, " iterations, closing assignment ", closing));
+      fk::fit_options options = given(iterations, 0);
+      options.closing_assignment = closing;
+      fit_buffers<T> buffers(data.points, data.centroids, data.how);
+      exact_workspace const memory(buffers.workspace_bytes(options, on_kernel(kernel)));
+      fk::execution exec = memory.on(nullptr);
+      exec.kernel = kernel;
+      fk::fit_plan<T> plan(buffers.points.const_view(), buffers.centroids.view(), buffers.outputs(),
+                           options, exec);
+      auto const expected = run_fit<T>(data.points, data.centroids, options, on_kernel(kernel));
+      for (int again = 0; again < 2; ++again) {
+        buffers.centroids.upload(data.centroids);
+        plan.fit_async(stream);
+        stream.wait();
+        EXPECT_TRUE(same_run(buffers.collect(), expected));
+      }
+      // Captured it has no loop, and does the same.
+      captured_graph const graph(stream, [&] { plan.fit_async(stream); });
+      buffers.centroids.upload(data.centroids);
+      graph.run(stream);
+      stream.wait();
+      EXPECT_TRUE(same_run(buffers.collect(), expected));
+    }
+  }
+}
+
 TYPED_TEST(async, small_other_verbs_are_captured) {
   using T = TypeParam;
   using C = centroid_of<T>;

@@ -1,4 +1,8 @@
 // THE loop: assign -> update, queued without the host looking at the device.
+//
+// Small problems have all their iterations in one launch (small/). Of others every iteration is
+// queued, and those after convergence end at once; or, in a graph of our own, a conditional node
+// repeats a few of them until the problems have converged.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +11,7 @@
 #include "assign/dispatch.cuh"
 #include "config.cuh"
 #include "convergence/dispatch.cuh"
+#include "graph.cuh"
 #include "init/dispatch.cuh"
 #include "outputs.hpp"
 #include "small/dispatch.cuh"
@@ -43,9 +48,10 @@ class lloyd {
 
   // Queues the whole fit. unchanged: what the last fit over this workspace left still holds. After
   // every iteration stop(iterations queued) is asked whether the rest may be left out, which changes
-  // no result once all problems have converged.
+  // no result once all problems have converged. loops: the stream captures a graph that may have
+  // loops.
   template <class Stop>
-  void queue(cudaStream_t stream, fit_unchanged unchanged, Stop&& stop) const {
+  void queue(cudaStream_t stream, fit_unchanged unchanged, Stop&& stop, bool loops = false) const {
     fit_status* const status = convergence_.status();
     if (!unchanged.centroids) queue_init(x_, c_, options_, stream);
     convergence_.queue_start(update_.counters(), update_.counter_count(), unchanged.points, stream);
@@ -58,7 +64,7 @@ class lloyd {
       if (closing) assignment_.queue_centroids(stream);
     } else {
       if (!unchanged.centroids) assignment_.queue_centroids(stream);
-      if (queue_iterations(index_due && !closing, status, stream, stop)) index_due = false;
+      if (queue_iterations(index_due && !closing, loops, stream, stop)) index_due = false;
     }
     if (closing) assignment_.queue_labels(out_.labels, nullptr, stream);
     if (index_due) update_.queue_index(out_.labels, out_.index, stream);
@@ -85,20 +91,33 @@ class lloyd {
 
   // index: the last update's sort writes it. Returns whether it has.
   template <class Stop>
-  bool queue_iterations(bool index, fit_status const* status, cudaStream_t stream,
-                        Stop&& stop) const {
-    for (int i = 1; i <= options_.max_iterations; ++i) {
-      bool const last = i == options_.max_iterations;
-      assignment_.queue_labels(out_.labels, status, stream);
-      assignment_.with_form([&](auto form) {
-        update_.template queue<decltype(form)>(out_.labels,
-                                               index && last ? out_.index : cluster_index{},
-                                               assignment_.operand(), convergence_.state(), stream);
+  bool queue_iterations(bool index, bool loops, cudaStream_t stream, Stop&& stop) const {
+    // A round of a loop is as long as convergence may go unnoticed.
+    constexpr int kRound = 4;
+    int const rounds = kGraphLoops && loops ? (options_.max_iterations - index) / kRound : 0;
+    int done = 0;
+    if (rounds > 1) {
+      capture_loop(stream, [&](cudaStream_t inner, loop_handle handle) {
+        for (int i = 0; i < kRound; ++i) queue_iteration({}, inner);
+        convergence_.queue_look(handle, rounds, inner);
       });
+      done = rounds * kRound;
+    }
+    for (int i = done + 1; i <= options_.max_iterations; ++i) {
+      bool const last = i == options_.max_iterations;
+      queue_iteration(index && last ? out_.index : cluster_index{}, stream);
       if (last) return index;
-      if (stop(i)) return false;
+      if (stop(i)) break;
     }
     return false;
+  }
+
+  void queue_iteration(cluster_index const& index, cudaStream_t stream) const {
+    assignment_.queue_labels(out_.labels, convergence_.status(), stream);
+    assignment_.with_form([&](auto form) {
+      update_.template queue<decltype(form)>(out_.labels, index, assignment_.operand(),
+                                             convergence_.state(), stream);
+    });
   }
 
   matrix_view<T const> x_;

@@ -7,9 +7,11 @@
 #include "../../types.hpp"
 #include "../config.cuh"
 #include "../device_matrix.cuh"
+#include "../graph.cuh"
 #include "../launch.cuh"
 #include "../math.hpp"
 #include "../workspace.cuh"
+#include "kernel_look.cuh"
 #include "kernel_start.cuh"
 #include "kernel_threshold.cuh"
 #include "kernel_variance.cuh"
@@ -28,6 +30,7 @@ class convergence {
     fit_status* const own = memory.take<fit_status>(b_);
     status_ = status != nullptr ? status : own;
     running_ = memory.take<std::int32_t>(1);
+    rounds_ = memory.take<std::int32_t>(1);
     thresholds_ = memory.take<double>(b_);
     constexpr std::int64_t kShortestChunk = 256, kChunksPerProblem = 1024;
     chunk_ = std::max(kShortestChunk, ceil_div(x.rows, kChunksPerProblem));
@@ -42,8 +45,8 @@ class convergence {
     std::int64_t const longest = std::max(b_, counter_count);
     launch(start_kernel<kStartThreads>, "start_kernel",
            grid_for(ceil_div<std::int64_t>(longest, kStartThreads)), kStartThreads, stream,
-           start_params{status_, same_points ? nullptr : thresholds_, running_, counters, b_,
-                        counter_count});
+           start_params{status_, same_points ? nullptr : thresholds_, running_, rounds_, counters,
+                        b_, counter_count});
     if (same_points || tolerance_ == 0) return;
     std::int32_t const cols = power_of_two_for(x_.cols, kVarianceThreads);
     std::int32_t const d = static_cast<std::int32_t>(x_.cols);
@@ -55,6 +58,13 @@ class convergence {
            stream,
            threshold_params{moments_, thresholds_, tolerance_, x_.rows, d, cols, chunk_,
                             chunks_per_problem_, b_});
+  }
+
+  // Ends a round of a loop that goes on while problems have not converged, for so many rounds at
+  // most since the start.
+  void queue_look(loop_handle loop, int most_rounds, cudaStream_t stream) const {
+    launch(look_kernel<1>, "look_kernel", 1, 1, stream,
+           look_params{running_, rounds_, most_rounds, loop});
   }
 
   convergence_state state() const { return {thresholds_, status_, running_}; }
@@ -70,6 +80,7 @@ class convergence {
   double tolerance_;
   fit_status* status_;
   std::int32_t* running_;
+  std::int32_t* rounds_;
   double* thresholds_;
   column_moments* moments_ = nullptr;
   std::int64_t chunk_, chunks_per_problem_;

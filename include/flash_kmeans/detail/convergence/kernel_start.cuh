@@ -15,6 +15,7 @@ struct start_params {
   fit_status* status;       // [b]
   double* thresholds;       // [b], set to 0 for as long as nothing else is known; null: known
   std::int32_t* running;    // set to b
+  std::int32_t* rounds;     // set to 0
   std::uint32_t* counters;  // of the update: set to zero
   std::int64_t b, counter_count;
 };
@@ -23,7 +24,10 @@ template <int Threads>
 FLASH_KMEANS_KERNEL void __launch_bounds__(Threads) start_kernel(start_params const p) {
   std::int64_t const first = std::int64_t{blockIdx.x} * Threads + threadIdx.x;
   std::int64_t const threads = std::int64_t{gridDim.x} * Threads;
-  if (first == 0) *p.running = static_cast<std::int32_t>(p.b);
+  if (first == 0) {
+    *p.running = static_cast<std::int32_t>(p.b);
+    *p.rounds = 0;
+  }
   double const nan = __longlong_as_double(0x7ff8000000000000);
   for (std::int64_t i = first; i < p.b; i += threads) {
     p.status[i] = {nan, nan, 0, 0};
