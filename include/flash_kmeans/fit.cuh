@@ -68,8 +68,8 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
   return sizing.used();
 }
 
-// Exact Lloyd k-means of every problem of a batch, queued on the stream. Returns the kernel that
-// assignments run on.
+// Exact Lloyd k-means of every problem of a batch, queued on the stream. Returns the kernel that the
+// iterations' assignments run on.
 //
 // x          [in]      device, [b][n][d], any strides of matrix_view; __half, __nv_bfloat16, float
 //                      or double, aligned to its element; d >= 1, 1 <= k <= n <= 2^31-1. Rows that
@@ -95,10 +95,16 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
 // bytes (60 with more than 2048 clusters) move for the sort. A tolerance above 0 reads the points
 // once more per fit; a closing assignment costs one more assignment and one more read of the points
 // for the inertia.
-// An iteration is at most five kernels, with more than 2048 clusters up to eleven; their number depends
-// on shape and options only. Iterations after convergence are queued too and end early on the
-// device, all but the sort of more than 2048 clusters: choose max_iterations accordingly, or call
-// fit, which looks.
+// An iteration is at most five kernels, with more than 2048 clusters up to eleven; their number
+// depends on shape and options only. Iterations after convergence are queued too and end early on
+// the device, all but the sort of more than 2048 clusters: choose max_iterations accordingly, or
+// call fit, which looks, or use a fit_plan, which loops on the device.
+//
+// Small problems have all their iterations in one kernel, which ends at convergence: those whose
+// points, centroids and sums fit into the shared memory of eight blocks (4096 x 128 of half with 64
+// clusters, say) and whose search is short. They are small by n, k, d and type alone, and only where
+// no kernel is forced; their products run on `sm80` instructions (half, bfloat16) or `simt`, and the
+// closing assignment on the same kernel as that of other problems.
 //
 // Deterministic: the same input, options and device give the same bits.
 // Synchronises nothing and, given a workspace, allocates nothing; can be captured into a CUDA
@@ -177,7 +183,7 @@ class fit_plan {
     ran_ = true;
   }
 
-  // What the assignments run on.
+  // What the iterations' assignments run on.
   assign_kernel kernel() const { return fit_.kernel(); }
 
  private:

@@ -49,12 +49,16 @@ struct centroid_params {
   }
 };
 
+// Rounded once, whatever the compiler is told of floating point.
+__device__ inline float quotient(float a, float b) { return __fdiv_rn(a, b); }
+__device__ inline double quotient(double a, double b) { return __ddiv_rn(a, b); }
+
 // sum / count rounded once. inverse: 1 / count rounded; a correctly rounded quotient follows from it
 // in three steps (P. Markstein, Computation of elementary functions on the IBM RISC System/6000
 // processor, 1990).
 template <class Acc>
 __device__ Acc mean_of(double sum, double count, double inverse) {
-  if constexpr (std::is_same_v<Acc, double>) return sum / count;
+  if constexpr (std::is_same_v<Acc, double>) return quotient(sum, count);
   double const near = sum * inverse;
   double const exact = fma(fma(-near, count, sum), inverse, near);
   return static_cast<Acc>(near - near == 0 ? exact : near);
@@ -82,22 +86,24 @@ class centroid_move {
     return load_padded<V>(row_, i, p_.d, p_.aligned);
   }
 
-  // Moves these features. sum: over all points. Returns where to, and what is multiplied of it.
+  // Moves these features and returns where to, and what is multiplied of it. sum: over all points.
   struct moved_features {
     pack<acc, V> mean, multiplied;
   };
   __device__ moved_features move(std::int32_t i, pack<acc, V> const& old, double const (&sum)[V]) {
     pack<acc, V> mean;
 #pragma unroll
-    for (int v = 0; v < V; ++v) {
-      mean.values[v] = i + v < p_.d ? mean_of<acc>(sum[v], divisor_, inverse_) : acc{0};
-      double const difference = static_cast<double>(mean.values[v]) - old.values[v];
-      if (i + v < p_.d) moved_ += difference * difference;
-    }
-    store_padded<V>(mean, row_, i, p_.d, p_.aligned);
-    pack<acc, V> const multiplied = p_.operand.template write<Form>(b_, label_, i, mean);
-    add_squares(squares_, multiplied);
-    return {mean, multiplied};
+    for (int v = 0; v < V; ++v) mean.values[v] = mean_of<acc>(sum[v], divisor_, inverse_);
+    return move_to(i, old, mean);
+  }
+  // The same of a sum that has not been added to others, over fewer than 2^24 points: then acc holds
+  // both operands, and rounding once more on the way through double would change nothing.
+  __device__ moved_features move(std::int32_t i, pack<acc, V> const& old, pack<acc, V> const& sum) {
+    pack<acc, V> mean;
+    auto const divisor = static_cast<acc>(divisor_);
+#pragma unroll
+    for (int v = 0; v < V; ++v) mean.values[v] = quotient(sum.values[v], divisor);
+    return move_to(i, old, mean);
   }
 
   // After all features. Returns the squared distance that it moved, and |c|^2 as it is multiplied.
@@ -114,6 +120,20 @@ class centroid_move {
   }
 
  private:
+  __device__ moved_features move_to(std::int32_t i, pack<acc, V> const& old, pack<acc, V> mean) {
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+      if (i + v >= p_.d) mean.values[v] = 0;
+      // Conversions to double are what this waits for; a square in acc errs by 3 u.
+      acc const difference = i + v < p_.d ? mean.values[v] - old.values[v] : acc{0};
+      moved_ += static_cast<double>(difference * difference);
+    }
+    store_padded<V>(mean, row_, i, p_.d, p_.aligned);
+    pack<acc, V> const multiplied = p_.operand.template write<Form>(b_, label_, i, mean);
+    add_squares(squares_, multiplied);
+    return {mean, multiplied};
+  }
+
   centroid_params<T> const& p_;
   std::int64_t b_;
   std::uint32_t label_;

@@ -109,8 +109,9 @@ class centroid_update {
   // long problem fills it alone; shorter ones mostly come in batches, but a chunk must depend on its
   // problem only, so that a batch changes no sum. Measured on an H200.
   static chunking chunks_of(std::int64_t n, std::int64_t k, std::int64_t d) {
-    constexpr std::int64_t kTiny = 1 << 13, kShort = 1 << 15, kLong = 1 << 18;
-    constexpr std::int64_t kChunksOfLong = 4096, kElements = 1 << 22, kSlotBytes = 16;  // a point
+    constexpr std::int64_t kTiny = 1 << 14, kShort = 1 << 15, kLong = 1 << 18;
+    constexpr std::int64_t kChunksOfLong = 4096, kElements = 1 << 22;
+    constexpr std::int64_t kSlotBytes = 16, kFewBytes = 1 << 20;  // a point, a problem
     constexpr int kLongest = 8;
     int bits = n <= kTiny ? 5 : n < kShort ? 6 : 7;
     if (n >= kLong) {
@@ -119,7 +120,7 @@ class centroid_update {
     auto const count = [&] { return ceil_div(n, std::int64_t{1} << bits); };
     auto const slot_bytes = [&] { return 2 * d * std::int64_t{sizeof(acc)} >> bits; };
     while (count() > std::max<std::int64_t>(1, kElements / d) ||
-           (slot_bytes() > kSlotBytes && count() > k)) {
+           (slot_bytes() > kSlotBytes && slot_bytes() * n > kFewBytes && count() > k)) {
       ++bits;
     }
     // A cluster of all points is so many runs, and at both ends chunks, as a run has chunks.

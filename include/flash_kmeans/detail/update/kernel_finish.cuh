@@ -64,6 +64,12 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, 5)
     for (std::int32_t from = 0; from < p.centroid.d; from += 32 * V) {
       std::int32_t const i = from + static_cast<std::int32_t>(lane) * V;
       pack<acc, V> const old = centroid.old(i);
+      if (!kTogether && pieces.count() == 1) {
+        pack<acc, V> sum{};
+        if (i < p.ld) sum = *reinterpret_cast<pack<acc, V> const*>(whole + i);
+        centroid.move(i, old, sum);
+        continue;
+      }
       double sum[V] = {};
       // Rows [0, count), several on their way at once.
       auto add_rows = [&](std::uint32_t count, auto row) {
