@@ -16,6 +16,7 @@
 #include "../device_matrix.cuh"
 #include "../math.hpp"
 #include "../ptx/cluster.cuh"
+#include "../ptx/cp_async.cuh"
 #include "../ptx/grid_order.cuh"
 #include "../ptx/vote.cuh"
 #include "../reduce.cuh"
@@ -56,6 +57,7 @@ class small_block {
     double const threshold = p_.centroid.state.thresholds[b_];
     load_points();
     load_centroids();
+    wait_for_points();
     ptx::cluster_sync();
     double shift = 0;
     std::int32_t i = 0;
@@ -81,26 +83,51 @@ class small_block {
   static constexpr int kQuad = centroid_move<T, plain_form<T>>::V;  // of a sum
   using quad = pack<acc, kQuad>;
 
+  // The points are here after wait_for_points.
   __device__ void load_points() {
     T const* const x = p_.x.problem(b_) + begin_ * p_.x.ld;
     std::uint32_t const units = l_.row_bytes / 16;
-#pragma unroll 4
     for (std::uint32_t i = threadIdx.x; i < points_ * units; i += blockDim.x) {
       std::uint32_t const row = i / units, unit = i - row * units;
-      reinterpret_cast<pack<T, V>*>(at<T>(0) + row * (l_.row_bytes / sizeof(T)))[unit] =
-          load_padded<V>(x + row * p_.x.ld, unit * V, p_.centroid.d, p_.aligned);
+      T const* const from = x + row * p_.x.ld;
+      auto* const to = at<pack<T, V>>(row * l_.row_bytes + unit * 16);
+#if FLASH_KMEANS_HAS_MMA_SYNC
+      if (p_.aligned && static_cast<std::int32_t>(unit + 1) * V <= p_.centroid.d) {
+        ptx::cp_async_16(ptx::shared_address(to), from + unit * V);
+        continue;
+      }
+#endif
+      *to = load_padded<V>(from, unit * V, p_.centroid.d, false);
     }
+  }
+
+  __device__ void wait_for_points() {
+#if FLASH_KMEANS_HAS_MMA_SYNC
+    ptx::cp_async_commit();
+    ptx::cp_async_wait<0>();
+#endif
   }
 
   __device__ void load_centroids() {
     std::uint32_t const quads = l_.row_bytes / sizeof(T) / kQuad;
+    auto const copy = [&](auto load) {
 #pragma unroll 4
-    for (std::uint32_t at = threadIdx.x; at < k_ * quads; at += blockDim.x) {
-      std::uint32_t const j = at / quads, i = (at - j * quads) * kQuad;
-      quad const values =
-          load_padded<kQuad>(p_.centroid.row(b_, j), i, p_.centroid.d, p_.centroid.aligned);
-      *centroid_at(j, i) = narrowed(values);
-      if (owner(j) == rank_ && i < l_.ld) *master_at(j, i) = values;
+      for (std::uint32_t at = threadIdx.x; at < k_ * quads; at += blockDim.x) {
+        std::uint32_t const j = at / quads, i = (at - j * quads) * kQuad;
+        quad const values = load(p_.centroid.row(b_, j), static_cast<std::int32_t>(i));
+        *centroid_at(j, i) = narrowed(values);
+        if (owner(j) == rank_ && i < l_.ld) *master_at(j, i) = values;
+      }
+    };
+    std::int32_t const d = p_.centroid.d;
+    if (p_.centroid.aligned && d % kQuad == 0) {  // no branch between reads
+      copy([&](acc const* row, std::int32_t i) {
+        quad values{};
+        if (i < d) values = *reinterpret_cast<quad const*>(row + i);
+        return values;
+      });
+    } else {
+      copy([&](acc const* row, std::int32_t i) { return load_padded<kQuad>(row, i, d, false); });
     }
     __syncthreads();
     for (std::uint32_t j = warp(); j < k_; j += warps()) {

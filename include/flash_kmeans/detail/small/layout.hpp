@@ -77,7 +77,7 @@ inline small_layout small_layout_for(std::int64_t n, std::int64_t k, std::int64_
   l.block_bits = u32(bits_for(static_cast<std::uint64_t>(blocks)));
   l.span = u32(span);
   std::int64_t const units = ceil_div(d * element, std::int64_t{16});
-  l.threads = u32(power_of_two_for(2 * span > units ? 2 * span : units, kSmallThreads));
+  l.threads = u32(power_of_two_for(span > units ? span : units, kSmallThreads));
   if (l.threads < kFewestThreads) l.threads = u32(kFewestThreads);
   l.owned = ceil_div(u32(k), l.blocks);
   l.piece_bits = u32(kLeastPieceBits);
