@@ -134,9 +134,10 @@ assign_kernel fit_async(matrix_view<P> const& x, matrix_view<C> const& centroids
 // device ends within four iterations of convergence.
 //
 // What the buffers hold may change from fit to fit; outputs and rules are those of the free
-// fit_async. Belongs to the device that is current when it is made. Neither copies nor owns memory:
-// views, outputs and workspace must outlive it. Fits of one plan share its workspace and must run
-// one after the other, on one stream or ordered by events.
+// fit_async. Belongs to the device that is current when it is made and has to be current when it is
+// used; can be moved, not copied. Neither copies nor owns the memory of a fit: views, outputs and
+// workspace must outlive it. Fits of one plan share its workspace and must run one after the other, on
+// one stream or ordered by events.
 //
 //   fk::fit_plan<__half> plan(x, c, {d_labels}, options, {stream, d_workspace, bytes});
 //   for (...) plan.fit_async(stream);

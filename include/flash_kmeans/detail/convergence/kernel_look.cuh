@@ -19,8 +19,8 @@ struct look_params {
 template <int Threads>
 FLASH_KMEANS_KERNEL void __launch_bounds__(Threads) look_kernel(look_params const p) {
 #if CUDART_VERSION >= 13000
-  bool const more = ++*p.rounds<p.most_rounds&& * p.running> 0;
-  cudaGraphSetConditional(p.loop, more ? 1 : 0);
+  bool const ends = ++*p.rounds >= p.most_rounds || *p.running <= 0;
+  cudaGraphSetConditional(p.loop, ends ? 0 : 1);
 #endif
 }
 
