@@ -39,21 +39,24 @@ assign_kernel run_fit(matrix_view<T const> const& x, matrix_view<centroid_t<T>> 
 
 inline namespace FLASH_KMEANS_ABI {
 
-// Bytes of execution::workspace that fit and fit_async need for these shapes and options on the
-// current device.
-//
-// x, centroids  [in]  shapes, strides and batch as for fit; the data is not read, and pointers may
-//                     be null, which counts as aligned
-// options       [in]  as for fit
-// exec          [in]  kernel and precision count
-//
-// Where points are not packed (see predict_workspace_bytes) no more than 24 bytes a point, 20 bytes
-// a centroid's coordinate and 4 MiB a problem for half and bfloat16. Of that, a point takes 4 bytes
-// for the sort (16 and what CUB asks for with more than 2048 clusters), up to 16 for partial sums,
-// and up to 8 for the variance that a tolerance asks for; a coordinate takes 4 (8 for double) for
-// sums and 2 for operands. Where points are packed, their copy comes on top.
-// Synchronises nothing. Throws std::invalid_argument for a bad shape or option, cuda_error without
-// a device.
+/// Bytes of execution::workspace that fit and fit_async need for these shapes and options on the
+/// current device.
+///
+/// @param[in] x,centroids shapes, strides and batch as for fit; the data is not read, and pointers
+///     may
+/// @code{.cpp}
+/// be null, which counts as aligned
+/// @endcode
+/// @param[in] options as for fit
+/// @param[in] exec kernel and precision count
+///
+/// Where points are not packed (see predict_workspace_bytes) no more than 24 bytes a point, 20
+/// bytes a centroid's coordinate and 4 MiB a problem for half and bfloat16. Of that, a point takes
+/// 4 bytes for the sort (16 and what CUB asks for with more than 2048 clusters), up to 16 for
+/// partial sums, and up to 8 for the variance that a tolerance asks for; a coordinate takes 4 (8
+/// for double) for sums and 2 for operands. Where points are packed, their copy comes on top.
+/// Synchronises nothing. Throws std::invalid_argument for a bad shape or option, cuda_error without
+/// a device.
 template <class P, class C>
 std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids,
                                 fit_options const& options = {}, execution const& exec = {}) {
@@ -68,54 +71,55 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
   return sizing.used();
 }
 
-// Exact Lloyd k-means of every problem of a batch, queued on the stream. Returns the kernel that the
-// iterations' assignments run on.
-//
-// x          [in]      device, [b][n][d], any strides of matrix_view; __half, __nv_bfloat16, float
-//                      or double, aligned to its element; d >= 1, 1 <= k <= n <= 2^31-1. Rows that
-//                      start on multiples of 16 bytes are read fastest; others, and float points
-//                      on Hopper, are packed once per fit (see predict_workspace_bytes). A point
-//                      with a NaN gets label 0 and makes that centroid NaN.
-// centroids  [in,out]  device, [b][k][d], float (double for double points), any strides that keep
-//                      problems apart. Read under init_method::given, written always. These are
-//                      the masters: sums and means are never rounded to half. For half and
-//                      bfloat16 points each assignment multiplies a copy that is rounded to the
-//                      type of the points, and labels are exact for that copy.
-// outputs    [out]     device: labels [b][n] int32, and optionally a cluster_index and fit_status
-//                      [b]; a plain label pointer converts. What the fit found out (iterations,
-//                      converged, shift, inertia) stays on the device in the status.
-// options    [in]      see fit_options
-// exec       [in]      stream, workspace (fit_workspace_bytes), forced kernel, precision of float
-//
-// An empty cluster keeps its centroid. Ties go to the lowest index. A problem of a batch that has
-// converged stays as it is while others go on, and every problem ends with the bits that it would
-// end with alone.
-//
-// Cost an iteration: 2 b n k d FLOPs; the points are read twice (assignment, update), and 16 b n
-// bytes (60 with more than 2048 clusters) move for the sort. A tolerance above 0 reads the points
-// once more per fit; a closing assignment costs one more assignment and one more read of the points
-// for the inertia.
-// An iteration is at most five kernels, with more than 2048 clusters up to eleven; their number
-// depends on shape and options only. Iterations after convergence are queued too and end early on
-// the device, all but the sort of more than 2048 clusters: choose max_iterations accordingly, or
-// call fit, which looks, or use a fit_plan, which loops on the device.
-//
-// Small problems have all their iterations in one kernel, which ends at convergence: those whose
-// points, centroids and sums fit into the shared memory of eight blocks (4096 x 128 of half with 64
-// clusters, say) and whose search is short. They are small by n, k, d and type alone, and only where
-// no kernel is forced; their products run on `sm80` instructions (half, bfloat16) or `simt`, and the
-// closing assignment on the same kernel as that of other problems.
-//
-// Deterministic: the same input, options and device give the same bits.
-// Synchronises nothing and, given a workspace, allocates nothing; can be captured into a CUDA
-// graph.
-// Throws std::invalid_argument naming argument and value before anything is queued, and cuda_error.
-// Source of the method: S. Lloyd, Least squares quantization in PCM, IEEE Trans. Inf. Theory 28
-// (1982); the tolerance is scikit-learn's.
-//
-//   fk::matrix_view<__half const> x{d_x, n, d};
-//   fk::matrix_view<float> c{d_c, k, d};
-//   fk::fit_async(x, c, {d_labels, {}, d_status}, options, {stream, d_workspace, bytes});
+/// Exact Lloyd k-means of every problem of a batch, queued on the stream. Returns the kernel that
+/// the iterations' assignments run on.
+///
+/// @param[in] x device, [b][n][d], any strides of matrix_view; __half, __nv_bfloat16, float or
+///     double, aligned to its element; d >= 1, 1 <= k <= n <= 2^31-1. Rows that start on multiples
+///     of 16 bytes are read fastest; others, and float points on Hopper, are packed once per fit
+///     (see predict_workspace_bytes). A point with a NaN gets label 0 and makes that centroid NaN.
+/// @param[in,out] centroids device, [b][k][d], float (double for double points), any strides that
+///     keep problems apart. Read under init_method::given, written always. These are the masters:
+///     sums and means are never rounded to half. For half and bfloat16 points each assignment
+///     multiplies a copy that is rounded to the type of the points, and labels are exact for that
+///     copy.
+/// @param[out] outputs device: labels [b][n] int32, and optionally a cluster_index and fit_status
+///     [b]; a plain label pointer converts. What the fit found out (iterations, converged, shift,
+///     inertia) stays on the device in the status.
+/// @param[in] options see fit_options
+/// @param[in] exec stream, workspace (fit_workspace_bytes), forced kernel, precision of float
+///
+/// An empty cluster keeps its centroid. Ties go to the lowest index. A problem of a batch that has
+/// converged stays as it is while others go on, and every problem ends with the bits that it would
+/// end with alone.
+///
+/// Cost an iteration: 2 b n k d FLOPs; the points are read twice (assignment, update), and 16 b n
+/// bytes (60 with more than 2048 clusters) move for the sort. A tolerance above 0 reads the points
+/// once more per fit; a closing assignment costs one more assignment and one more read of the
+/// points for the inertia.
+/// An iteration is at most five kernels, with more than 2048 clusters up to eleven; their number
+/// depends on shape and options only. Iterations after convergence are queued too and end early on
+/// the device, all but the sort of more than 2048 clusters: choose max_iterations accordingly, or
+/// call fit, which looks, or use a fit_plan, which loops on the device.
+///
+/// Small problems have all their iterations in one kernel, which ends at convergence: those whose
+/// points, centroids and sums fit into the shared memory of eight blocks (4096 x 128 of half with
+/// 64 clusters, say) and whose search is short. They are small by n, k, d and type alone, and only
+/// where no kernel is forced; their products run on `sm80` instructions (half, bfloat16) or `simt`,
+/// and the closing assignment on the same kernel as that of other problems.
+///
+/// Deterministic: the same input, options and device give the same bits.
+/// Synchronises nothing and, given a workspace, allocates nothing; can be captured into a CUDA
+/// graph.
+/// Throws std::invalid_argument naming argument and value before anything is queued, and
+/// cuda_error. Source of the method: S. Lloyd, Least squares quantization in PCM, IEEE Trans. Inf.
+/// Theory 28 (1982); the tolerance is scikit-learn's.
+///
+/// @code{.cpp}
+/// fk::matrix_view<__half const> x{d_x, n, d};
+/// fk::matrix_view<float> c{d_c, k, d};
+/// fk::fit_async(x, c, {d_labels, {}, d_status}, options, {stream, d_workspace, bytes});
+/// @endcode
 template <class P, class C>
 assign_kernel fit_async(matrix_view<P> const& x, matrix_view<C> const& centroids,
                         fit_outputs const& outputs, fit_options const& options = {},
@@ -128,24 +132,26 @@ assign_kernel fit_async(matrix_view<P> const& x, matrix_view<C> const& centroids
       [](auto const&) {});
 }
 
-// A fit that is run again and again over the same buffers: what depends on shapes, pointers and
-// options is worked out once and kept as a CUDA graph, so that fit_async of a plan costs the host
-// one launch. With the CUDA Toolkit 13.0 or later its iterations are a loop of the graph, which the
-// device ends within four iterations of convergence.
-//
-// What the buffers hold may change from fit to fit; outputs and rules are those of the free
-// fit_async. Belongs to the device that is current when it is made and has to be current when it is
-// used; can be moved, not copied. Neither copies nor owns the memory of a fit: views, outputs and
-// workspace must outlive it. Fits of one plan share its workspace and must run one after the other, on
-// one stream or ordered by events.
-//
-//   fk::fit_plan<__half> plan(x, c, {d_labels}, options, {stream, d_workspace, bytes});
-//   for (...) plan.fit_async(stream);
+/// A fit that is run again and again over the same buffers: what depends on shapes, pointers and
+/// options is worked out once and kept as a CUDA graph, so that fit_async of a plan costs the host
+/// one launch. With the CUDA Toolkit 13.0 or later its iterations are a loop of the graph, which
+/// the device ends within four iterations of convergence.
+///
+/// What the buffers hold may change from fit to fit; outputs and rules are those of the free
+/// fit_async. Belongs to the device that is current when it is made and has to be current when it
+/// is used; can be moved, not copied. Neither copies nor owns the memory of a fit: views, outputs
+/// and workspace must outlive it. Fits of one plan share its workspace and must run one after the
+/// other, on one stream or ordered by events.
+///
+/// @code{.cpp}
+/// fk::fit_plan<__half> plan(x, c, {d_labels}, options, {stream, d_workspace, bytes});
+/// for (...) plan.fit_async(stream);
+/// @endcode
 template <class T>
 class fit_plan {
  public:
-  // As for fit_async, but exec.workspace is required. Queues nothing; exec.stream does not count.
-  // Throws std::invalid_argument and cuda_error as fit_async does.
+  /// As for fit_async, but exec.workspace is required. Queues nothing; exec.stream does not count.
+  /// Throws std::invalid_argument and cuda_error as fit_async does.
   fit_plan(matrix_view<T const> const& x, matrix_view<centroid_t<T>> const& centroids,
            fit_outputs const& outputs, fit_options const& options, execution const& exec)
       : plan_(checked(x, centroids, outputs, options, exec)),
@@ -155,13 +161,13 @@ class fit_plan {
     fit_.prepare();
   }
 
-  // Queues one fit. unchanged: saves the work on what is as the last fit of this plan left it; what
-  // has changed nevertheless gives wrong results. Synchronises nothing. The first fit with each value
-  // of `unchanged` builds its graph, which takes the host up to some milliseconds and memory of the
-  // driver; later ones allocate nothing. Where the stream is being captured, the fit is captured
-  // kernel by kernel, so that the graph around it may be a part of others.
-  // Throws std::invalid_argument for `unchanged` before the first fit, or for unchanged centroids
-  // that would be drawn anew, and cuda_error.
+  /// Queues one fit. unchanged: saves the work on what is as the last fit of this plan left it;
+  /// what has changed nevertheless gives wrong results. Synchronises nothing. The first fit with
+  /// each value of `unchanged` builds its graph, which takes the host up to some milliseconds and
+  /// memory of the driver; later ones allocate nothing. Where the stream is being captured, the fit
+  /// is captured kernel by kernel, so that the graph around it may be a part of others.
+  /// Throws std::invalid_argument for `unchanged` before the first fit, or for unchanged centroids
+  /// that would be drawn anew, and cuda_error.
   void fit_async(CUstream_st* stream, fit_unchanged unchanged = {}) {
     if ((unchanged.points || unchanged.centroids) && !ran_) {
       detail::throw_invalid("unchanged", unchanged.points ? "points" : "centroids",
@@ -184,7 +190,7 @@ class fit_plan {
     ran_ = true;
   }
 
-  // What the iterations' assignments run on.
+  /// What the iterations' assignments run on.
   assign_kernel kernel() const { return fit_.kernel(); }
 
  private:
@@ -204,10 +210,10 @@ class fit_plan {
   detail::graph graphs_[2][2];  // by what is unchanged: points, centroids
 };
 
-// fit_async, then waits for the stream and returns how it ended.
-//
-// Looks at the device every 4 iterations and stops queuing once all problems have converged;
-// results are those of fit_async to the bit. Cannot be captured into a graph.
+/// fit_async, then waits for the stream and returns how it ended.
+///
+/// Looks at the device every 4 iterations and stops queuing once all problems have converged;
+/// results are those of fit_async to the bit. Cannot be captured into a graph.
 template <class P, class C>
 fit_result fit(matrix_view<P> const& x, matrix_view<C> const& centroids, fit_outputs const& outputs,
                fit_options const& options = {}, execution const& exec = {}) {

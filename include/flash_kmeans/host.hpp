@@ -703,34 +703,36 @@ inline void check_threads(int threads) {
 
 }  // namespace flash_kmeans::detail::cpu
 
+/// The same verbs on the CPU, threaded, in plain C++17: same options, same results.
 namespace flash_kmeans::host {
 
-// How a call runs on the CPU.
+/// How a call runs on the CPU.
 struct execution {
-  // Threads, the calling one included; >= 0, and 0 is as many as the machine runs at once. A call
-  // uses fewer where the work is too small or the system gives no more, and joins all that it
-  // started before it returns or throws. Results do not depend on it.
+  /// Threads, the calling one included; >= 0, and 0 is as many as the machine runs at once. A call
+  /// uses fewer where the work is too small or the system gives no more, and joins all that it
+  /// started before it returns or throws. Results do not depend on it.
   int threads = 0;
-  // fit only, optional: called on the calling thread after each update, with the number of updates
-  // so far (from 1) and the sum of the squared distances that centroids moved in it, over the
-  // problems of the batch that had not converged before. An exception that it throws ends the fit
-  // and reaches the caller; the outputs then hold unfinished values.
+  /// fit only, optional: called on the calling thread after each update, with the number of updates
+  /// so far (from 1) and the sum of the squared distances that centroids moved in it, over the
+  /// problems of the batch that had not converged before. An exception that it throws ends the fit
+  /// and reaches the caller; the outputs then hold unfinished values.
   std::function<void(int iteration, double shift)> progress{};
 };
 
-// First centroids of a fit: for init_method::random, centroid j of problem i is a copy of the row
-// of x that the j-th draw without replacement picks; for init_method::given, what is there stays.
-//
-// x          [in]   host [b][n][d], any point type, n >= k
-// centroids  [out]  host [b][k][d], float (double for double points); in for init_method::given
-// options    [in]   only init and seed are read; default random, seed 0
-// exec       [in]   threads >= 0, default 0 (all); the work is a copy and runs on one
-//
-// Cost: reads and writes b k d elements; no memory of its own.
-// Synchronises: returns when done.
-// Determinism: the draw depends on n, i and seed only, and is that of the GPU's init_centroids.
-// Throws: std::invalid_argument, with nothing written, for null or misaligned pointers, shapes or
-// strides out of range or not matching, k > n, an unknown init, a negative number of threads.
+/// First centroids of a fit: for init_method::random, centroid j of problem i is a copy of the row
+/// of x that the j-th draw without replacement picks; for init_method::given, what is there stays.
+///
+/// @param[in] x host [b][n][d], any point type, n >= k
+/// @param[out] centroids host [b][k][d], float (double for double points); in for
+///     init_method::given
+/// @param[in] options only init and seed are read; default random, seed 0
+/// @param[in] exec threads >= 0, default 0 (all); the work is a copy and runs on one
+///
+/// Cost: reads and writes b k d elements; no memory of its own.
+/// Synchronises: returns when done.
+/// Determinism: the draw depends on n, i and seed only, and is that of the GPU's init_centroids.
+/// Throws: std::invalid_argument, with nothing written, for null or misaligned pointers, shapes or
+/// strides out of range or not matching, k > n, an unknown init, a negative number of threads.
 template <class P, class C>
 void init_centroids(matrix_view<P> x, matrix_view<C> centroids, fit_options const& options = {},
                     execution const& exec = {}) {
@@ -747,24 +749,25 @@ void init_centroids(matrix_view<P> x, matrix_view<C> centroids, fit_options cons
   }
 }
 
-// The nearest centroid of each point, by euclidean distance: the j with the largest x.c_j -
-// |c_j|^2 / 2, computed in float (double for double points); ties go to the lowest j. NaN never
-// wins, so a point that holds NaN gets label 0. Centroids are taken as they are for every point
-// type; the GPU rounds them to half and bfloat16 points' type for this comparison.
-//
-// x          [in]   host [b][n][d], any point type
-// centroids  [in]   host [b][k][d], float (double for double points), const or not; k may exceed n
-// out        [out]  labels: host [b][n] int32, contiguous, required (a plain pointer converts);
-//                   distances: host [b][n], type of the centroids, optional, default null: squared
-//                   distance to that centroid, from the differences in double, rounded once
-// exec       [in]   threads >= 0, default 0 (all)
-//
-// Cost: 2 b n k d FLOPs; reads x once and writes 4 to 12 bytes a point; memory: a copy of a
-// problem's centroids, and 48 d elements a thread.
-// Synchronises: returns when done.
-// Determinism: same bits for any number of threads.
-// Throws: std::invalid_argument, with nothing written, for null or misaligned pointers, shapes or
-// strides out of range or not matching, a negative number of threads; std::bad_alloc.
+/// The nearest centroid of each point, by euclidean distance: the j with the largest x.c_j -
+/// |c_j|^2 / 2, computed in float (double for double points); ties go to the lowest j. NaN never
+/// wins, so a point that holds NaN gets label 0. Centroids are taken as they are for every point
+/// type; the GPU rounds them to half and bfloat16 points' type for this comparison.
+///
+/// @param[in] x host [b][n][d], any point type
+/// @param[in] centroids host [b][k][d], float (double for double points), const or not; k may
+///     exceed n
+/// @param[out] out labels: host [b][n] int32, contiguous, required (a plain pointer converts);
+///     distances: host [b][n], type of the centroids, optional, default null: squared distance to
+///     that centroid, from the differences in double, rounded once
+/// @param[in] exec threads >= 0, default 0 (all)
+///
+/// Cost: 2 b n k d FLOPs; reads x once and writes 4 to 12 bytes a point; memory: a copy of a
+/// problem's centroids, and 48 d elements a thread.
+/// Synchronises: returns when done.
+/// Determinism: same bits for any number of threads.
+/// Throws: std::invalid_argument, with nothing written, for null or misaligned pointers, shapes or
+/// strides out of range or not matching, a negative number of threads; std::bad_alloc.
 template <class P, class C>
 void predict(matrix_view<P> x, matrix_view<C> centroids, predict_outputs<centroid_t<P>> const& out,
              execution const& exec = {}) {
@@ -785,18 +788,19 @@ void predict(matrix_view<P> x, matrix_view<C> centroids, predict_outputs<centroi
                         });
 }
 
-// Sum over the points of the squared distance to the nearest centroid (chosen as by predict), from
-// the differences in double; summed over the batch. NaN where a point or its centroid holds NaN.
-//
-// x          [in]   host [b][n][d], any point type
-// centroids  [in]   host [b][k][d], float (double for double points), const or not; k may exceed n
-// exec       [in]   threads >= 0, default 0 (all)
-//
-// Cost: 2 b n k d + 3 b n d FLOPs; reads x once; memory as predict, and b doubles.
-// Synchronises: returns when done.
-// Determinism: same bits for any number of threads (blocks of 480 points, added in order).
-// Throws: std::invalid_argument for null or misaligned pointers, shapes or strides out of range or
-// not matching, a negative number of threads; std::bad_alloc.
+/// Sum over the points of the squared distance to the nearest centroid (chosen as by predict), from
+/// the differences in double; summed over the batch. NaN where a point or its centroid holds NaN.
+///
+/// @param[in] x host [b][n][d], any point type
+/// @param[in] centroids host [b][k][d], float (double for double points), const or not; k may
+///     exceed n
+/// @param[in] exec threads >= 0, default 0 (all)
+///
+/// Cost: 2 b n k d + 3 b n d FLOPs; reads x once; memory as predict, and b doubles. Synchronises:
+/// returns when done.
+/// Determinism: same bits for any number of threads (blocks of 480 points, added in order). Throws:
+/// std::invalid_argument for null or misaligned pointers, shapes or strides out of range or not
+/// matching, a negative number of threads; std::bad_alloc.
 template <class P, class C>
 double inertia(matrix_view<P> x, matrix_view<C> centroids, execution const& exec = {}) {
   using compute = centroid_t<P>;
@@ -815,28 +819,27 @@ double inertia(matrix_view<P> x, matrix_view<C> centroids, execution const& exec
   return cpu::sum_in_order(sums);
 }
 
-// One update: each centroid becomes the mean of the points that carry its label. A cluster without
-// points keeps its centroid; a point whose label is outside [0, k) counts for no cluster.
-//
-// x          [in]      host [b][n][d], any point type
-// labels     [in]      host [b][n] int32, contiguous
-// centroids  [in,out]  host [b][k][d], float (double for double points); sums and quotients are
-//                      double, rounded once; k may exceed n
-// out        [out]     index: optional by-products, default none; points that count for no cluster
-//                      come last in order, and offsets[k] is the number of those that count;
-//                      shift: host [b], optional, default null: sum of the squared distances that
-//                      the centroids of each problem moved
-// exec       [in]      threads >= 0, default 0 (all)
-//
-// Returns the shifts summed over the batch, in squared units of the features.
-// Cost: b n d FLOPs; reads x once and labels twice; memory: 4 n + 48 k bytes, at most 16 n more to
-// sort on several threads, and d doubles for every 1024 points of clusters larger than that; once
-// for each thread where problems are updated side by side.
-// Synchronises: returns when done.
-// Determinism: same bits for any number of threads (sums of 1024 points of a cluster, in ascending
-// order, added in order).
-// Throws: std::invalid_argument, with nothing written, for null or misaligned pointers, shapes or
-// strides out of range or not matching, a negative number of threads; std::bad_alloc.
+/// One update: each centroid becomes the mean of the points that carry its label. A cluster without
+/// points keeps its centroid; a point whose label is outside [0, k) counts for no cluster.
+///
+/// @param[in] x host [b][n][d], any point type
+/// @param[in] labels host [b][n] int32, contiguous
+/// @param[in,out] centroids host [b][k][d], float (double for double points); sums and quotients
+///     are double, rounded once; k may exceed n
+/// @param[out] out index: optional by-products, default none; points that count for no cluster come
+///     last in order, and offsets[k] is the number of those that count; shift: host [b], optional,
+///     default null: sum of the squared distances that the centroids of each problem moved
+/// @param[in] exec threads >= 0, default 0 (all)
+///
+/// Returns the shifts summed over the batch, in squared units of the features.
+/// Cost: b n d FLOPs; reads x once and labels twice; memory: 4 n + 48 k bytes, at most 16 n more to
+/// sort on several threads, and d doubles for every 1024 points of clusters larger than that; once
+/// for each thread where problems are updated side by side.
+/// Synchronises: returns when done.
+/// Determinism: same bits for any number of threads (sums of 1024 points of a cluster, in ascending
+/// order, added in order).
+/// Throws: std::invalid_argument, with nothing written, for null or misaligned pointers, shapes or
+/// strides out of range or not matching, a negative number of threads; std::bad_alloc.
 template <class P, class C>
 double update_centroids(matrix_view<P> x, std::int32_t const* labels, matrix_view<C> centroids,
                         update_outputs const& out = {}, execution const& exec = {}) {
@@ -864,37 +867,40 @@ double update_centroids(matrix_view<P> x, std::int32_t const* labels, matrix_vie
   return cpu::sum_in_order(shifts);
 }
 
-// Exact k-means (Lloyd: Least Squares Quantization in PCM, 1982): the first centroids, then assign
-// and update until the centroids of a problem moved, in one update, by squared distances that sum
-// to no more than options.tolerance x the mean over features of the variance of its points, or
-// until options.max_iterations updates are done. Each problem of a batch stops by itself and stays
-// as it is from then on. Last, unless options.closing_assignment is false, one more assignment
-// makes labels, index and inertia belong to the returned centroids.
-//
-// x          [in]      host [b][n][d], any point type, n >= k
-// centroids  [in,out]  host [b][k][d], float (double for double points); in for init_method::given
-// out        [out]     labels: host [b][n] int32, contiguous, required (a plain pointer converts);
-//                      index, status: optional, default none; status is host [b]
-// options    [in]      default: at most 300 updates, tolerance 1e-4, random, seed 0, closing
-//                      assignment
-// exec       [in]      threads >= 0, default 0 (all); progress, default none
-//
-// Returns most iterations over the problems, whether all converged, inertia summed over the batch
-// (NaN without the closing assignment) and assign_kernel::host.
-// Cost: 2 b n k d FLOPs an iteration and for the closing assignment; reads x twice an iteration,
-// and twice more for the variance unless tolerance is 0; memory as predict and update_centroids.
-// Synchronises: returns when done.
-// Determinism: same bits for any number of threads.
-// Throws: std::invalid_argument, with nothing written, for null or misaligned pointers, shapes or
-// strides out of range or not matching, k > n, max_iterations < 1, a tolerance that is negative or
-// not finite, an unknown init, a negative number of threads; std::bad_alloc; whatever progress
-// throws.
-//
-//   std::vector<float> points = ..., centroids(k * d);
-//   std::vector<std::int32_t> labels(n);
-//   flash_kmeans::matrix_view<float const> x{points.data(), n, d};
-//   flash_kmeans::matrix_view<float> c{centroids.data(), k, d};
-//   flash_kmeans::fit_result r = flash_kmeans::host::fit(x, c, labels.data());
+/// Exact k-means (Lloyd: Least Squares Quantization in PCM, 1982): the first centroids, then assign
+/// and update until the centroids of a problem moved, in one update, by squared distances that sum
+/// to no more than options.tolerance x the mean over features of the variance of its points, or
+/// until options.max_iterations updates are done. Each problem of a batch stops by itself and stays
+/// as it is from then on. Last, unless options.closing_assignment is false, one more assignment
+/// makes labels, index and inertia belong to the returned centroids.
+///
+/// @param[in] x host [b][n][d], any point type, n >= k
+/// @param[in,out] centroids host [b][k][d], float (double for double points); in for
+///     init_method::given
+/// @param[out] out labels: host [b][n] int32, contiguous, required (a plain pointer converts);
+///     index, status: optional, default none; status is host [b]
+/// @param[in] options default: at most 300 updates, tolerance 1e-4, random, seed 0, closing
+///     assignment
+/// @param[in] exec threads >= 0, default 0 (all); progress, default none
+///
+/// Returns most iterations over the problems, whether all converged, inertia summed over the batch
+/// (NaN without the closing assignment) and assign_kernel::host.
+/// Cost: 2 b n k d FLOPs an iteration and for the closing assignment; reads x twice an iteration,
+/// and twice more for the variance unless tolerance is 0; memory as predict and update_centroids.
+/// Synchronises: returns when done.
+/// Determinism: same bits for any number of threads.
+/// Throws: std::invalid_argument, with nothing written, for null or misaligned pointers, shapes or
+/// strides out of range or not matching, k > n, max_iterations < 1, a tolerance that is negative or
+/// not finite, an unknown init, a negative number of threads; std::bad_alloc; whatever progress
+/// throws.
+///
+/// @code{.cpp}
+/// std::vector<float> points = ..., centroids(k * d);
+/// std::vector<std::int32_t> labels(n);
+/// flash_kmeans::matrix_view<float const> x{points.data(), n, d};
+/// flash_kmeans::matrix_view<float> c{centroids.data(), k, d};
+/// flash_kmeans::fit_result r = flash_kmeans::host::fit(x, c, labels.data());
+/// @endcode
 template <class P, class C>
 fit_result fit(matrix_view<P> x, matrix_view<C> centroids, fit_outputs const& out,
                fit_options const& options = {}, execution const& exec = {}) {

@@ -10,18 +10,19 @@
 namespace flash_kmeans {
 inline namespace FLASH_KMEANS_ABI {
 
-// Writes the centroids that fit would start from, queued on the stream.
-//
-// x          [in]   device, [b][n][d], as for fit
-// centroids  [out]  device, [b][k][d], float (double for double points), k <= n
-// options    [in]   init and seed are used. init_method::random: k points of every problem, drawn
-//                   without replacement; the same seed draws the same points on every device and on
-//                   the CPU backend. init_method::given leaves the centroids as they are.
-// exec       [in]   stream; no workspace is needed
-//
-// Cost: k rows read and written. Deterministic. Synchronises nothing, allocates nothing; can be
-// captured into a CUDA graph.
-// Throws std::invalid_argument naming argument and value before anything is queued, and cuda_error.
+/// Writes the centroids that fit would start from, queued on the stream.
+///
+/// @param[in] x device, [b][n][d], as for fit
+/// @param[out] centroids device, [b][k][d], float (double for double points), k <= n
+/// @param[in] options init and seed are used. init_method::random: k points of every problem, drawn
+///     without replacement; the same seed draws the same points on every device and on the CPU
+///     backend. init_method::given leaves the centroids as they are.
+/// @param[in] exec stream; no workspace is needed
+///
+/// Cost: k rows read and written. Deterministic. Synchronises nothing, allocates nothing; can be
+/// captured into a CUDA graph.
+/// Throws std::invalid_argument naming argument and value before anything is queued, and
+/// cuda_error.
 template <class P, class C>
 void init_centroids_async(matrix_view<P> const& x, matrix_view<C> const& centroids,
                           fit_options const& options = {}, execution const& exec = {}) {
@@ -35,7 +36,7 @@ void init_centroids_async(matrix_view<P> const& x, matrix_view<C> const& centroi
   detail::queue_init<T>(x, centroids, options, exec.stream);
 }
 
-// init_centroids_async, then waits for the stream.
+/// init_centroids_async, then waits for the stream.
 template <class P, class C>
 void init_centroids(matrix_view<P> const& x, matrix_view<C> const& centroids,
                     fit_options const& options = {}, execution const& exec = {}) {

@@ -53,17 +53,19 @@ void run_inertia(matrix_view<T const> const& x, matrix_view<centroid_t<T> const>
 
 inline namespace FLASH_KMEANS_ABI {
 
-// Bytes of execution::workspace that predict and predict_async need for these shapes on the current
-// device. The data is not read, and pointers may be null, which counts as aligned. exec: kernel and
-// precision count.
-//
-// Roughly 4 b k bytes (8 for double), 2 b k d more for half and bfloat16 points, and 16 KiB a
-// problem. On Hopper 32 b k, 2 b k d (6 for native, 4 for tf32 float) and 0.5 MiB, and a copy of
-// points that the sm90 kernel cannot read where they lie:
-//   native float                                     6 b n d bytes, three bfloat16 pieces
-//   rows that do not start on multiples of 16 bytes  b n d elements, d rounded up to 16 bytes
-// The copy costs one read of the points and one write of it, once per call (fit: per fit). Forcing
-// the kernel simt or sm80 avoids it.
+/// Bytes of execution::workspace that predict and predict_async need for these shapes on the
+/// current device. The data is not read, and pointers may be null, which counts as aligned. exec:
+/// kernel and precision count.
+///
+/// Roughly 4 b k bytes (8 for double), 2 b k d more for half and bfloat16 points, and 16 KiB a
+/// problem. On Hopper 32 b k, 2 b k d (6 for native, 4 for tf32 float) and 0.5 MiB, and a copy of
+/// points that the sm90 kernel cannot read where they lie:
+/// @code{.cpp}
+/// native float                                     6 b n d bytes, three bfloat16 pieces
+/// rows that do not start on multiples of 16 bytes  b n d elements, d rounded up to 16 bytes
+/// @endcode
+/// The copy costs one read of the points and one write of it, once per call (fit: per fit). Forcing
+/// the kernel simt or sm80 avoids it.
 template <class P, class C>
 std::size_t predict_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids,
                                     execution const& exec = {}) {
@@ -76,21 +78,22 @@ std::size_t predict_workspace_bytes(matrix_view<P> const& x, matrix_view<C> cons
   return sizing.used();
 }
 
-// The nearest centroid of every point, queued on the stream. Returns the kernel that it runs on.
-//
-// x          [in]   device, [b][n][d], as for fit; n >= 1, and k may exceed n
-// centroids  [in]   device, [b][k][d], float (double for double points); rounded to the type of
-//                   half and bfloat16 points for the comparison
-// outputs    [out]  device: labels [b][n] int32, and optionally distances [b][n]: the squared
-//                   distance to that centroid, from differences in the centroids' own type; a plain
-//                   label pointer converts
-// exec       [in]   stream, workspace (predict_workspace_bytes), forced kernel, precision of float
-//
-// Ties go to the lowest index; a NaN never wins, and a point with a NaN gets label 0.
-// Cost: 2 b n k d FLOPs and one read of the points, one more for distances.
-// Deterministic. Synchronises nothing and, given a workspace, allocates nothing; can be captured
-// into a CUDA graph.
-// Throws std::invalid_argument naming argument and value before anything is queued, and cuda_error.
+/// The nearest centroid of every point, queued on the stream. Returns the kernel that it runs on.
+///
+/// @param[in] x device, [b][n][d], as for fit; n >= 1, and k may exceed n
+/// @param[in] centroids device, [b][k][d], float (double for double points); rounded to the type of
+///     half and bfloat16 points for the comparison
+/// @param[out] outputs device: labels [b][n] int32, and optionally distances [b][n]: the squared
+///     distance to that centroid, from differences in the centroids' own type; a plain label
+///     pointer converts
+/// @param[in] exec stream, workspace (predict_workspace_bytes), forced kernel, precision of float
+///
+/// Ties go to the lowest index; a NaN never wins, and a point with a NaN gets label 0.
+/// Cost: 2 b n k d FLOPs and one read of the points, one more for distances.
+/// Deterministic. Synchronises nothing and, given a workspace, allocates nothing; can be captured
+/// into a CUDA graph.
+/// Throws std::invalid_argument naming argument and value before anything is queued, and
+/// cuda_error.
 template <class P, class C>
 assign_kernel predict_async(matrix_view<P> const& x, matrix_view<C> const& centroids,
                             predict_outputs<centroid_t<P>> const& outputs,
@@ -115,7 +118,7 @@ assign_kernel predict_async(matrix_view<P> const& x, matrix_view<C> const& centr
   return plan.kernel;
 }
 
-// predict_async, then waits for the stream.
+/// predict_async, then waits for the stream.
 template <class P, class C>
 assign_kernel predict(matrix_view<P> const& x, matrix_view<C> const& centroids,
                       predict_outputs<centroid_t<P>> const& outputs, execution const& exec = {}) {
@@ -124,8 +127,8 @@ assign_kernel predict(matrix_view<P> const& x, matrix_view<C> const& centroids,
   return kernel;
 }
 
-// Bytes of execution::workspace that inertia and inertia_async need for these shapes on the current
-// device: as predict_workspace_bytes, and 4 b n bytes more.
+/// Bytes of execution::workspace that inertia and inertia_async need for these shapes on the
+/// current device: as predict_workspace_bytes, and 4 b n bytes more.
 template <class P, class C>
 std::size_t inertia_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids,
                                     execution const& exec = {}) {
@@ -138,16 +141,16 @@ std::size_t inertia_workspace_bytes(matrix_view<P> const& x, matrix_view<C> cons
   return sizing.used();
 }
 
-// Sum over points of the squared distance to the nearest centroid, one per problem, queued on the
-// stream.
-//
-// x, centroids  [in]   as for predict_async
-// sums          [out]  device, [b] double, in squared units of the features
-// exec          [in]   stream, workspace (inertia_workspace_bytes), forced kernel, precision
-//
-// Cost: one assignment and one more read of the points. Distances come from differences; sums run
-// in double and in a fixed order, so the result is deterministic.
-// Synchronises nothing and, given a workspace, allocates nothing; throws as predict_async.
+/// Sum over points of the squared distance to the nearest centroid, one per problem, queued on the
+/// stream.
+///
+/// @param[in] x,centroids as for predict_async
+/// @param[out] sums device, [b] double, in squared units of the features
+/// @param[in] exec stream, workspace (inertia_workspace_bytes), forced kernel, precision
+///
+/// Cost: one assignment and one more read of the points. Distances come from differences; sums run
+/// in double and in a fixed order, so the result is deterministic.
+/// Synchronises nothing and, given a workspace, allocates nothing; throws as predict_async.
 template <class P, class C>
 void inertia_async(matrix_view<P> const& x, matrix_view<C> const& centroids, double* sums,
                    execution const& exec = {}) {
@@ -158,7 +161,7 @@ void inertia_async(matrix_view<P> const& x, matrix_view<C> const& centroids, dou
   detail::run_inertia<T>(x, centroids, sums, exec, [](double const*) {});
 }
 
-// inertia_async, then waits for the stream; returns the sum over the problems.
+/// inertia_async, then waits for the stream; returns the sum over the problems.
 template <class P, class C>
 double inertia(matrix_view<P> const& x, matrix_view<C> const& centroids,
                execution const& exec = {}) {

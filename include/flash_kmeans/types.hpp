@@ -1,7 +1,4 @@
 // The vocabulary of the library: views, options, results, errors. Plain C++17, no nvcc needed.
-//
-// Letters used everywhere: n points, k clusters, d features, b problems of a batch; x points, c
-// centroids.
 #pragma once
 
 #include <array>
@@ -17,6 +14,8 @@
 // cudaStream_t without the CUDA headers.
 struct CUstream_st;
 
+/// Exact k-means (Lloyd) on the GPU. Letters used everywhere: n points, k clusters, d features, b
+/// problems of a batch; x points, c centroids.
 namespace flash_kmeans {
 
 namespace detail {
@@ -31,34 +30,35 @@ struct is_mdspan<M, std::void_t<typename M::element_type, typename M::extents_ty
 
 }  // namespace detail
 
-// A row-major matrix, or a batch of them, in memory that somebody else owns.
-//
-// data          host|device, first element of the first row of the first problem
-// rows, cols    shape of every problem: [rows][cols]; features of a row are contiguous
-// ld            elements from one row to the next, >= cols; default cols
-// batch         two batch dimensions, outer and inner: problem (i, j) has number i * batch[1] + j;
-//               default {1, 1}
-// batch_stride  elements from one problem to the next along either batch dimension
-//
-// Two batch dimensions are enough to take [b][h][n][d] and [b][n][h][d] tensors as they lie; see
-// bhsd() and nhd().
+/// A row-major matrix, or a batch of them, in memory that somebody else owns.
+///
+/// Two batch dimensions are enough to take [b][h][n][d] and [b][n][h][d] tensors as they lie; see
+/// bhsd() and nhd().
 template <class T>
 struct matrix_view {
-  using element_type = T;
-  using value_type = std::remove_const_t<T>;
+  using element_type = T;                     ///< as of an mdspan
+  using value_type = std::remove_const_t<T>;  ///< T without const
 
+  /// host|device, first element of the first row of the first problem
   T* data = nullptr;
+  /// of every problem: [rows][cols]
   std::int64_t rows = 0;
+  /// features of a row, which are contiguous
   std::int64_t cols = 0;
+  /// elements from one row to the next, >= cols; default cols
   std::int64_t ld = 0;
+  /// outer and inner dimension: problem (i, j) has number i * batch[1] + j
   std::array<std::int64_t, 2> batch{1, 1};
+  /// elements from one problem to the next along either batch dimension
   std::array<std::int64_t, 2> batch_stride{0, 0};
 
   matrix_view() = default;
 
+  /// One problem of contiguous rows.
   matrix_view(T* data_, std::int64_t rows_, std::int64_t cols_)
       : data(data_), rows(rows_), cols(cols_), ld(cols_) {}
 
+  /// Rows any distance apart, one problem or many.
   matrix_view(T* data_, std::int64_t rows_, std::int64_t cols_, std::int64_t ld_,
               std::array<std::int64_t, 2> batch_ = {1, 1},
               std::array<std::int64_t, 2> batch_stride_ = {0, 0})
@@ -69,15 +69,15 @@ struct matrix_view {
         batch(batch_),
         batch_stride(batch_stride_) {}
 
-  // A view of T converts to a view of T const.
+  /// A view of T converts to a view of T const.
   template <class U, class = std::enable_if_t<std::is_same_v<U const, T> && !std::is_const_v<U>>>
   matrix_view(matrix_view<U> const& other)
       : matrix_view(other.data, other.rows, other.cols, other.ld, other.batch, other.batch_stride) {
   }
 
-  // From an mdspan [n][d], [b][n][d] or [b][h][n][d] of any strides, as long as features are
-  // contiguous (throws std::invalid_argument when they are not). A [b][n][h][d] tensor is a rank-4
-  // mdspan with layout_stride whose extents are given in the order b, h, n, d.
+  /// From an mdspan [n][d], [b][n][d] or [b][h][n][d] of any strides, as long as features are
+  /// contiguous (throws std::invalid_argument when they are not). A [b][n][h][d] tensor is a rank-4
+  /// mdspan with layout_stride whose extents are given in the order b, h, n, d.
   template <class M,
             class = std::enable_if_t<detail::is_mdspan<M>::value &&
                                      std::is_convertible_v<typename M::element_type*, T*>>,
@@ -104,70 +104,74 @@ struct matrix_view {
     }
   }
 
-  // b problems one after the other: [b][rows][cols], contiguous.
+  /// b problems one after the other: [b][rows][cols], contiguous.
   static matrix_view batched(T* data, std::int64_t b, std::int64_t rows, std::int64_t cols) {
     return {data, rows, cols, cols, {b, 1}, {rows * cols, 0}};
   }
 
-  // A contiguous tensor [b][h][n][d]: every (b, h) is a problem of n rows.
+  /// A contiguous tensor [b][h][n][d]: every (b, h) is a problem of n rows.
   static matrix_view bhsd(T* data, std::int64_t b, std::int64_t h, std::int64_t n, std::int64_t d) {
     return {data, n, d, d, {b, h}, {h * n * d, n * d}};
   }
 
-  // A contiguous tensor [b][n][h][d]: every (b, h) is a problem of n rows that lie h * d apart.
+  /// A contiguous tensor [b][n][h][d]: every (b, h) is a problem of n rows that lie h * d apart.
   static matrix_view nhd(T* data, std::int64_t b, std::int64_t n, std::int64_t h, std::int64_t d) {
     return {data, n, d, h * d, {b, h}, {n * h * d, d}};
   }
 
-  // Number of problems.
+  /// Number of problems.
   std::int64_t batch_count() const { return batch[0] * batch[1]; }
 
-  // Offset in elements of problem number i.
+  /// Offset in elements of problem number i.
   std::int64_t problem_offset(std::int64_t i) const {
     return (i / batch[1]) * batch_stride[0] + (i % batch[1]) * batch_stride[1];
   }
 };
 
+/// An mdspan tells what it is a view of.
 template <class M, class = std::enable_if_t<detail::is_mdspan<M>::value>>
 matrix_view(M const&) -> matrix_view<typename M::element_type>;
 
-// Type of centroids, sums and distances for points of type T: double for double, float for all
-// others.
+/// Type of centroids, sums and distances for points of type T: double for double, float for all
+/// others.
 template <class T>
 using centroid_t = std::conditional_t<std::is_same_v<std::remove_cv_t<T>, double>, double, float>;
 
-// Where the first centroids come from.
+/// Where the first centroids come from.
 enum class init_method {
-  random,  // k distinct points of the problem, drawn uniformly without replacement
-  given    // what the caller left in the centroids (warm start)
+  random,  ///< k distinct points of the problem, drawn uniformly without replacement
+  given    ///< what the caller left in the centroids (warm start)
 };
 
+/// What a fit is to do. Defaults are those of scikit-learn where it has the option.
 struct fit_options {
-  // Largest number of update steps, >= 1. (scikit-learn: max_iter)
+  /// Largest number of update steps, >= 1. (scikit-learn: max_iter)
   int max_iterations = 300;
-  // A problem has converged when the squared distances that its centroids moved in one update sum
-  // to no more than tolerance x the mean over features of the variance of its points. Finite, >= 0;
-  // 0 asks for centroids that do not move at all and saves the pass over the points that computes
-  // the variance. (scikit-learn: tol)
+  /// A problem has converged when the squared distances that its centroids moved in one update sum
+  /// to no more than tolerance x the mean over features of the variance of its points. Finite, >=
+  /// 0; 0 asks for centroids that do not move at all and saves the pass over the points that
+  /// computes the variance. (scikit-learn: tol)
   double tolerance = 1e-4;
+  /// Where the first centroids come from.
   init_method init = init_method::random;
-  // Seed of init_method::random; problem i of a batch draws from its own stream.
+  /// Seed of init_method::random; problem i of a batch draws from its own stream.
   std::uint64_t seed = 0;
-  // Assign once more after the last update, so that labels, cluster_index and inertia belong to the
-  // returned centroids. Without it labels and cluster_index are those that the last update was
-  // computed from, inertia is NaN, and a call saves one assignment.
+  /// Assign once more after the last update, so that labels, cluster_index and inertia belong to
+  /// the returned centroids. Without it labels and cluster_index are those that the last update was
+  /// computed from, inertia is NaN, and a call saves one assignment.
   bool closing_assignment = true;
 };
 
-// The kernels that an assignment may run on.
+/// The kernels that an assignment may run on.
 enum class assign_kernel {
-  automatic,  // the best one that the running device has an image for
-  host,       // flash_kmeans::host, never chosen on a GPU
-  simt,       // any GPU, any type: FMA units
-  sm80,       // Ampere and later, half and bfloat16: mma.sync
-  sm90        // Hopper, half, bfloat16 and float: TMA and wgmma
+  automatic,  ///< the best one that the running device has an image for
+  host,       ///< flash_kmeans::host, never chosen on a GPU
+  simt,       ///< any GPU, any type: FMA units
+  sm80,       ///< Ampere and later, half and bfloat16: mma.sync
+  sm90        ///< Hopper, half, bfloat16 and float: TMA and wgmma
 };
 
+/// Its name.
 inline char const* to_string(assign_kernel kernel) {
   switch (kernel) {
     case assign_kernel::automatic: return "automatic";
@@ -179,98 +183,108 @@ inline char const* to_string(assign_kernel kernel) {
   return "unknown";
 }
 
-// How points of type float are multiplied with centroids; other types have one way only.
+/// How points of type float are multiplied with centroids; other types have one way only.
 enum class precision {
-  native,  // no less accurate than a plain fp32 dot product
-  tf32     // operands with 10 bits of mantissa (points cut off, centroids rounded), where tensor
-           // cores can read them; native elsewhere. Labels are exact for neither operand.
+  native,  ///< no less accurate than a plain fp32 dot product
+  tf32     ///< operands with 10 bits of mantissa (points cut off, centroids rounded), where tensor
+           ///< cores can read them; native elsewhere. Labels are exact for neither operand.
 };
 
-// Where and how a call runs on the GPU.
+/// Where and how a call runs on the GPU.
 struct execution {
-  // Everything is queued here; nullptr is the default stream.
+  /// Everything is queued here; nullptr is the default stream.
   CUstream_st* stream = nullptr;
-  // device, 256-byte aligned, at least as many bytes as the verb's *_workspace_bytes says; its
-  // contents are lost. nullptr: one cudaMallocAsync and one cudaFreeAsync on the stream.
+  /// device, 256-byte aligned, at least as many bytes as the verb's *_workspace_bytes says; its
+  /// contents are lost. nullptr: one cudaMallocAsync and one cudaFreeAsync on the stream.
   void* workspace = nullptr;
+  /// Size of the workspace.
   std::size_t workspace_bytes = 0;
-  // Force a path, for tests and benchmarks. std::invalid_argument where it cannot run.
+  /// Force a path, for tests and benchmarks. std::invalid_argument where it cannot run.
   assign_kernel kernel = assign_kernel::automatic;
-  // Of float points: tf32 trades exactness for speed.
+  /// Of float points: tf32 trades exactness for speed.
   flash_kmeans::precision precision = flash_kmeans::precision::native;
 };
 
-// What a sort of the points by cluster gives. Every pointer may be null: what is null is not
-// written. All are device memory (host memory for flash_kmeans::host) and contiguous over the
-// batch; indices count inside their own problem.
+/// What a sort of the points by cluster gives. Every pointer may be null: what is null is not
+/// written. All are device memory (host memory for flash_kmeans::host) and contiguous over the
+/// batch; indices count inside their own problem.
 struct cluster_index {
-  std::int32_t* counts = nullptr;  // [b][k]    points of each cluster
-  std::int32_t* offsets =
-      nullptr;  // [b][k+1]  where each cluster starts in order; the last one is n
-  std::int32_t* order =
-      nullptr;  // [b][n]    points sorted by cluster, stable (ascending inside a cluster)
-  std::int32_t* inverse = nullptr;  // [b][n]    position of each point in order
+  /// [b][k], points of each cluster
+  std::int32_t* counts = nullptr;
+  /// [b][k+1], where each cluster starts in order; the last one is n
+  std::int32_t* offsets = nullptr;
+  /// [b][n], points sorted by cluster, stable (ascending inside a cluster)
+  std::int32_t* order = nullptr;
+  /// [b][n], position of each point in order
+  std::int32_t* inverse = nullptr;
 };
 
-// How one problem ended; one per problem of a batch.
+/// How one problem ended; one per problem of a batch.
 struct fit_status {
-  double inertia;  // sum over points of the squared distance to the own centroid; NaN when not
-                   // asked for
-  double shift;    // sum of the squared distances that the centroids moved in the last update
-  std::int32_t iterations;  // updates done
-  std::int32_t converged;   // 1 when the last shift was within the tolerance
+  double inertia;  ///< sum over points of the squared distance to the own centroid; NaN when not
+                   ///< asked for
+  double shift;    ///< sum of the squared distances that the centroids moved in the last update
+  std::int32_t iterations;  ///< updates done
+  std::int32_t converged;   ///< 1 when the last shift was within the tolerance
 };
 
-// What is as it was when the last fit of a fit_plan ended, so that the next one need not make it
-// ready again.
+/// What is as it was when the last fit of a fit_plan ended, so that the next one need not make it
+/// ready again.
 struct fit_unchanged {
-  bool points = false;     // not packed again, and their variance is not measured again
-  bool centroids = false;  // where that fit left them; only under init_method::given
+  bool points = false;     ///< not packed again, and their variance is not measured again
+  bool centroids = false;  ///< where that fit left them; only under init_method::given
 };
 
-// What fit writes. A plain label pointer converts.
+/// What fit writes. A plain label pointer converts.
 struct fit_outputs {
-  std::int32_t* labels = nullptr;  // [b][n], contiguous, required
-  cluster_index index{};           // optional by-products
-  fit_status* status = nullptr;    // [b], optional
+  std::int32_t* labels = nullptr;  ///< [b][n], contiguous, required
+  cluster_index index{};           ///< optional by-products
+  fit_status* status = nullptr;    ///< [b], optional
 
   fit_outputs() = default;
+  /// From labels alone, or with more.
   fit_outputs(std::int32_t* labels_, cluster_index index_ = {}, fit_status* status_ = nullptr)
       : labels(labels_), index(index_), status(status_) {}
 };
 
-// What predict writes. A plain label pointer converts. C is the type of the centroids.
+/// What predict writes. A plain label pointer converts. C is the type of the centroids.
 template <class C>
 struct predict_outputs {
-  std::int32_t* labels = nullptr;  // [b][n], contiguous, required
-  C* distances = nullptr;          // [b][n], optional: squared distance to the nearest centroid
+  std::int32_t* labels = nullptr;  ///< [b][n], contiguous, required
+  C* distances = nullptr;          ///< [b][n], optional: squared distance to the nearest centroid
 
   predict_outputs() = default;
+  /// From labels alone, or with distances.
   predict_outputs(std::int32_t* labels_, C* distances_ = nullptr)
       : labels(labels_), distances(distances_) {}
 };
 
-// What update_centroids writes besides the centroids.
+/// What update_centroids writes besides the centroids.
 struct update_outputs {
-  cluster_index index{};    // optional by-products
-  double* shift = nullptr;  // [b], optional: sum of the squared distances that the centroids moved
+  /// optional by-products
+  cluster_index index{};
+  /// [b], optional: sum of the squared distances that the centroids moved
+  double* shift = nullptr;
 
   update_outputs() = default;
+  /// From by-products alone, or with shifts.
   update_outputs(cluster_index index_, double* shift_ = nullptr) : index(index_), shift(shift_) {}
 };
 
-// A fit in one glance; a batch is folded into one.
+/// A fit in one glance; a batch is folded into one.
 struct fit_result {
-  int iterations = 0;                               // most over the problems
-  bool converged = false;                           // all problems did
-  double inertia = 0;                               // summed over the problems
-  assign_kernel kernel = assign_kernel::automatic;  // what the assignments ran on
+  int iterations = 0;                               ///< most over the problems
+  bool converged = false;                           ///< all problems did
+  double inertia = 0;                               ///< summed over the problems
+  assign_kernel kernel = assign_kernel::automatic;  ///< what the assignments ran on
 };
 
-// A call into CUDA failed. code() is the cudaError_t.
+/// A call into CUDA failed.
 class cuda_error : public std::runtime_error {
  public:
+  /// what: says which call
   cuda_error(int code, std::string const& what) : std::runtime_error(what), code_(code) {}
+  /// The cudaError_t.
   int code() const noexcept { return code_; }
 
  private:

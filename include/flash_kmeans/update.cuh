@@ -65,8 +65,8 @@ void run_update(matrix_view<T const> const& x, std::int32_t const* labels,
 
 inline namespace FLASH_KMEANS_ABI {
 
-// Bytes of execution::workspace that update_centroids and update_centroids_async need for these
-// shapes on the current device. The data pointers are not read and may be null.
+/// Bytes of execution::workspace that update_centroids and update_centroids_async need for these
+/// shapes on the current device. The data pointers are not read and may be null.
 template <class P, class C>
 std::size_t update_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids) {
   using T = std::remove_const_t<P>;
@@ -78,24 +78,25 @@ std::size_t update_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const
   return sizing.used();
 }
 
-// Moves every centroid to the mean of its points, queued on the stream.
-//
-// x          [in]      device, [b][n][d], as for fit
-// labels     [in]      device, [b][n] int32. A point whose label is outside [0, k) counts nowhere;
-//                      in cluster_index.order such points come last, and offsets[k] is the number
-//                      of points that count.
-// centroids  [in,out]  device, [b][k][d], float (double for double points); a cluster without
-//                      points keeps its centroid; k may exceed n
-// outputs    [out]     device, all optional: cluster_index, and shift [b] double, the sum of the
-//                      squared distances that the centroids moved
-// exec       [in]      stream, workspace (update_workspace_bytes)
-//
-// Sums run in the centroids' type inside runs of points and in double between them, always in the
-// same order: deterministic, no float atomics. Cost: one read of the points, and 16 b n bytes (60
-// with more than 2047 clusters) for the sort.
-// Synchronises nothing and, given a workspace, allocates nothing; can be captured into a CUDA
-// graph.
-// Throws std::invalid_argument naming argument and value before anything is queued, and cuda_error.
+/// Moves every centroid to the mean of its points, queued on the stream.
+///
+/// @param[in] x device, [b][n][d], as for fit
+/// @param[in] labels device, [b][n] int32. A point whose label is outside [0, k) counts nowhere; in
+///     cluster_index.order such points come last, and offsets[k] is the number of points that
+///     count.
+/// @param[in,out] centroids device, [b][k][d], float (double for double points); a cluster without
+///     points keeps its centroid; k may exceed n
+/// @param[out] outputs device, all optional: cluster_index, and shift [b] double, the sum of the
+///     squared distances that the centroids moved
+/// @param[in] exec stream, workspace (update_workspace_bytes)
+///
+/// Sums run in the centroids' type inside runs of points and in double between them, always in the
+/// same order: deterministic, no float atomics. Cost: one read of the points, and 16 b n bytes (60
+/// with more than 2047 clusters) for the sort.
+/// Synchronises nothing and, given a workspace, allocates nothing; can be captured into a CUDA
+/// graph.
+/// Throws std::invalid_argument naming argument and value before anything is queued, and
+/// cuda_error.
 template <class P, class C>
 void update_centroids_async(matrix_view<P> const& x, std::int32_t const* labels,
                             matrix_view<C> const& centroids, update_outputs const& outputs = {},
@@ -107,7 +108,7 @@ void update_centroids_async(matrix_view<P> const& x, std::int32_t const* labels,
                         [](double const*) {});
 }
 
-// update_centroids_async, then waits for the stream; returns the shift summed over the problems.
+/// update_centroids_async, then waits for the stream; returns the shift summed over the problems.
 template <class P, class C>
 double update_centroids(matrix_view<P> const& x, std::int32_t const* labels,
                         matrix_view<C> const& centroids, update_outputs const& outputs = {},
@@ -122,18 +123,20 @@ double update_centroids(matrix_view<P> const& x, std::int32_t const* labels,
   return total;
 }
 
-// Sums of the rows of every cluster, queued on the stream: of values that go with the points, say.
-//
-// x       [in]   device, [b][n][d], as for fit; d need not be that of the points
-// labels  [in]   device, [b][n] int32, of fit or predict. A row whose label is outside [0, k) counts
-//                nowhere.
-// sums    [out]  device, [b][k][d], float (double for double rows); zero for a cluster without rows
-// exec    [in]   stream, workspace (update_workspace_bytes(x, sums))
-//
-// Sums, order and cost are those of update_centroids_async: deterministic, one read of x.
-// Synchronises nothing and, given a workspace, allocates nothing; can be captured into a CUDA
-// graph.
-// Throws std::invalid_argument naming argument and value before anything is queued, and cuda_error.
+/// Sums of the rows of every cluster, queued on the stream: of values that go with the points, say.
+///
+/// @param[in] x device, [b][n][d], as for fit; d need not be that of the points
+/// @param[in] labels device, [b][n] int32, of fit or predict. A row whose label is outside [0, k)
+///     counts nowhere.
+/// @param[out] sums device, [b][k][d], float (double for double rows); zero for a cluster without
+///     rows
+/// @param[in] exec stream, workspace (update_workspace_bytes(x, sums))
+///
+/// Sums, order and cost are those of update_centroids_async: deterministic, one read of x.
+/// Synchronises nothing and, given a workspace, allocates nothing; can be captured into a CUDA
+/// graph.
+/// Throws std::invalid_argument naming argument and value before anything is queued, and
+/// cuda_error.
 template <class P, class C>
 void sum_by_cluster_async(matrix_view<P> const& x, std::int32_t const* labels,
                           matrix_view<C> const& sums, execution const& exec = {}) {
@@ -151,7 +154,7 @@ void sum_by_cluster_async(matrix_view<P> const& x, std::int32_t const* labels,
   pieces.queue_sums(labels, exec.stream);
 }
 
-// sum_by_cluster_async, then waits for the stream.
+/// sum_by_cluster_async, then waits for the stream.
 template <class P, class C>
 void sum_by_cluster(matrix_view<P> const& x, std::int32_t const* labels, matrix_view<C> const& sums,
                     execution const& exec = {}) {
@@ -159,17 +162,19 @@ void sum_by_cluster(matrix_view<P> const& x, std::int32_t const* labels, matrix_
   detail::check_cuda(cudaStreamSynchronize(exec.stream), "sum_by_cluster");
 }
 
-// Rows sorted by cluster, queued on the stream: sorted[b][i] = x[b][order[b][i]].
-//
-// x       [in]   device, [b][n][d] of any type of points, any strides of matrix_view
-// order   [in]   device, [b][n] int32: cluster_index.order of fit or update_centroids. Not checked.
-// sorted  [out]  device, [b][n][d] of the same type, any strides that keep rows apart; must not
-//                overlap x
-// exec    [in]   stream
-//
-// Cost: one read and one write of the rows, fastest where rows consist of whole 16 bytes. Takes no
-// workspace, synchronises and allocates nothing; can be captured into a CUDA graph.
-// Throws std::invalid_argument naming argument and value before anything is queued, and cuda_error.
+/// Rows sorted by cluster, queued on the stream: sorted[b][i] = x[b][order[b][i]].
+///
+/// @param[in] x device, [b][n][d] of any type of points, any strides of matrix_view
+/// @param[in] order device, [b][n] int32: cluster_index.order of fit or update_centroids. Not
+///     checked.
+/// @param[out] sorted device, [b][n][d] of the same type, any strides that keep rows apart; must
+///     not overlap x
+/// @param[in] exec stream
+///
+/// Cost: one read and one write of the rows, fastest where rows consist of whole 16 bytes. Takes no
+/// workspace, synchronises and allocates nothing; can be captured into a CUDA graph.
+/// Throws std::invalid_argument naming argument and value before anything is queued, and
+/// cuda_error.
 template <class P, class T>
 void gather_by_cluster_async(matrix_view<P> const& x, std::int32_t const* order,
                              matrix_view<T> const& sorted, execution const& exec = {}) {
@@ -188,7 +193,7 @@ void gather_by_cluster_async(matrix_view<P> const& x, std::int32_t const* order,
   detail::queue_gather<T>(x, order, sorted, exec.stream);
 }
 
-// gather_by_cluster_async, then waits for the stream.
+/// gather_by_cluster_async, then waits for the stream.
 template <class P, class T>
 void gather_by_cluster(matrix_view<P> const& x, std::int32_t const* order,
                        matrix_view<T> const& sorted, execution const& exec = {}) {
