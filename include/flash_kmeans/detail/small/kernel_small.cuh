@@ -18,9 +18,9 @@
 #include "../ptx/cluster.cuh"
 #include "../ptx/cp_async.cuh"
 #include "../ptx/grid_order.cuh"
-#include "../ptx/vote.cuh"
 #include "../reduce.cuh"
 #include "../update/centroid.cuh"
+#include "../update/counting.cuh"
 #include "layout.hpp"
 #include "search.cuh"
 
@@ -179,13 +179,7 @@ class small_block {
       std::uint32_t const i = from + r * 32 + lane();
       bool const inside = i < points_;
       std::uint32_t const j = inside ? labels()[i] : 0;
-      std::uint32_t same = __ballot_sync(kAll, inside);
-      for (int bit = 0; bit < bits; ++bit) same = ptx::keep_same_bit(same, j, bit);
-      std::uint32_t const before = __popc(same & ((1u << lane()) - 1));
-      std::uint32_t const earlier = own[j] + before;
-      __syncwarp();
-      if (inside && before == 0) own[j] = static_cast<std::uint16_t>(earlier + __popc(same));
-      __syncwarp();
+      std::uint32_t const earlier = count_points(own, j, inside, bits);
       picks[r] = inside ? j << 16 | earlier : kAll;
     }
     __syncthreads();

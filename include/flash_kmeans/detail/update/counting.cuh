@@ -12,6 +12,7 @@
 #include "../../types.hpp"
 #include "../config.cuh"
 #include "../math.hpp"
+#include "../ptx/vote.cuh"
 
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
@@ -47,6 +48,21 @@ struct counting_params {
     return static_cast<std::uint32_t>(label) < k ? label : k;
   }
 };
+
+// Counts 32 points of a warp, one a lane. Returns how many points before this one have its bucket.
+// counts: of the warp's points so far, [buckets]. bits: that hold a bucket. By votes, since
+// __match_any_sync is slow on Hopper. bucket: below the number of buckets for lanes outside too.
+__device__ inline std::uint32_t count_points(std::uint16_t* counts, std::uint32_t bucket,
+                                             bool inside, int bits) {
+  std::uint32_t same = __ballot_sync(0xffffffffu, inside);
+  for (int bit = 0; bit < bits; ++bit) same = ptx::keep_same_bit(same, bucket, bit);
+  std::uint32_t const before = __popc(same & ((1u << threadIdx.x % 32) - 1));
+  std::uint32_t const earlier = counts[bucket] + before;
+  __syncwarp();
+  if (inside && before == 0) counts[bucket] = static_cast<std::uint16_t>(earlier + __popc(same));
+  __syncwarp();
+  return earlier;
+}
 
 }  // namespace FLASH_KMEANS_ABI
 }  // namespace flash_kmeans::detail

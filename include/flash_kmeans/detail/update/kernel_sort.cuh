@@ -20,7 +20,6 @@
 #include "../config.cuh"
 #include "../ptx/cluster.cuh"
 #include "../ptx/grid_order.cuh"
-#include "../ptx/vote.cuh"
 #include "../reduce.cuh"
 #include "counting.cuh"
 
@@ -112,15 +111,7 @@ class sort_block {
       if (r * 32 >= points) break;
       std::uint32_t const bucket = ranked[r];
       bool const inside = from + r * 32 + lane() < end;
-      // Lanes in the same bucket. By votes, since __match_any_sync is slow on Hopper.
-      std::uint32_t same = __ballot_sync(0xffffffffu, inside);
-#pragma unroll
-      for (int bit = 0; bit < Bits; ++bit) same = ptx::keep_same_bit(same, bucket, bit);
-      std::uint32_t const before = __popc(same & ((1u << lane()) - 1));
-      std::uint32_t const earlier = own[bucket] + before;
-      __syncwarp();
-      if (inside && before == 0) own[bucket] = static_cast<std::uint16_t>(earlier + __popc(same));
-      __syncwarp();
+      std::uint32_t const earlier = count_points(own, bucket, inside, Bits);
       ranked[r] = bucket << 16 | earlier;
     }
     __syncthreads();
