@@ -11,7 +11,7 @@ namespace flash_kmeans::detail {
 inline constexpr std::uint32_t kSmallThreads = 512;  // of a block, at most
 inline constexpr std::uint32_t kSmallBlocks = 8;     // of a cluster, at most: what every GPU places
 inline constexpr std::uint32_t kSmallRounds = 8;  // points of a block are at most so many a thread
-inline constexpr std::uint32_t kSmallTile = 32;   // centroids that are searched at once
+inline constexpr std::uint32_t kSmallTile = 32;   // points, centroids that a warp searches at once
 
 // What a lane searches at once without tensor cores: points, and centroids of some bytes a value.
 inline constexpr int kSearchedPoints = 4;
@@ -56,8 +56,8 @@ struct alignas(8) small_place {
 };
 
 // element, acc: sizes of the points' type and of the masters'. most_blocks: of a cluster, on this
-// device. Without blocks if the problem is not small: if it has more points than threads and bits
-// have room for; the caller compares bytes.
+// device. Without blocks if there are more points, clusters or features than the kernel takes;
+// whether the bytes are there is for the caller to say.
 inline small_layout small_layout_for(std::int64_t n, std::int64_t k, std::int64_t d,
                                      std::int64_t element, std::int64_t acc, bool tensor_cores,
                                      std::int64_t most_blocks) {

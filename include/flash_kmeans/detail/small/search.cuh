@@ -15,7 +15,7 @@ inline namespace FLASH_KMEANS_ABI {
 
 // Whether searches multiply on the tensor cores.
 template <class T>
-inline constexpr bool kSmallTensorCores = is_half_v<T>&& FLASH_KMEANS_HAS_MMA_SYNC;
+inline constexpr bool kSmallTensorCores = FLASH_KMEANS_HAS_MMA_SYNC == 1 && is_half_v<T>;
 
 #if FLASH_KMEANS_HAS_MMA_SYNC
 
