@@ -102,6 +102,14 @@ struct alignas(sizeof(T) * V) pack {
   T values[V];
 };
 
+template <class T, class Acc, int V>
+__device__ pack<T, V> narrowed(pack<Acc, V> const& values) {
+  pack<T, V> to;
+#pragma unroll
+  for (int v = 0; v < V; ++v) to.values[v] = narrow<T>(values.values[v]);
+  return to;
+}
+
 // Elements [first, first + V) of a row of `cols`, zeros beyond it. aligned: rows start on 16 bytes,
 // and first is a multiple of V.
 template <int V, class T>

@@ -8,25 +8,16 @@
 namespace flash_kmeans::detail::ptx {
 inline namespace FLASH_KMEANS_ABI {
 
-// Barrier of all threads of the cluster, in two parts; what they wrote before they arrived is
-// visible to those who have waited.
-__device__ inline void cluster_arrive() {
+// Barrier of all threads of the cluster; what they wrote before is visible after it.
+__device__ inline void cluster_sync() {
 #if FLASH_KMEANS_HAS_CLUSTERS
-  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
-#endif
-}
-
-__device__ inline void cluster_wait() {
-#if FLASH_KMEANS_HAS_CLUSTERS
-  asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+  asm volatile(
+      "barrier.cluster.arrive.release.aligned;\n"
+      "barrier.cluster.wait.acquire.aligned;" ::
+          : "memory");
 #else
   asm volatile("bar.sync 0;" ::: "memory");
 #endif
-}
-
-__device__ inline void cluster_sync() {
-  cluster_arrive();
-  cluster_wait();
 }
 
 __device__ inline std::uint32_t cluster_rank() {

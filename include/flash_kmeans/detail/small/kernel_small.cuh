@@ -115,7 +115,7 @@ class small_block {
       for (std::uint32_t at = threadIdx.x; at < k_ * quads; at += blockDim.x) {
         std::uint32_t const j = at / quads, i = (at - j * quads) * kQuad;
         quad const values = load(p_.centroid.row(b_, j), static_cast<std::int32_t>(i));
-        *centroid_at(j, i) = narrowed(values);
+        *centroid_at(j, i) = narrowed<T>(values);
         if (owner(j) == rank_ && i < l_.ld) *master_at(j, i) = values;
       }
     };
@@ -315,7 +315,7 @@ class small_block {
           auto const to = centroid.move(static_cast<std::int32_t>(i), old, sum);
           if (!inside) continue;
           *master_at(j, i) = to.mean;
-          auto const multiplied = narrowed(to.multiplied);
+          auto const multiplied = narrowed<T>(to.multiplied);
           for (std::uint32_t s = 0; s < l_.blocks; ++s) {
             *ptx::of_block(s, centroid_at(j, i)) = multiplied;
           }
@@ -340,13 +340,6 @@ class small_block {
 #pragma unroll
       for (int v = 0; v < kQuad; ++v) total[v] += static_cast<double>(values.values[v]);
     }
-  }
-
-  static __device__ pack<T, kQuad> narrowed(quad const& values) {
-    pack<T, kQuad> to;
-#pragma unroll
-    for (int v = 0; v < kQuad; ++v) to.values[v] = narrow<T>(values.values[v]);
-    return to;
   }
 
   static __device__ std::uint32_t lane() { return threadIdx.x % 32; }
