@@ -154,10 +154,7 @@ class fit_plan {
   /// Throws std::invalid_argument and cuda_error as fit_async does.
   fit_plan(matrix_view<T const> const& x, matrix_view<centroid_t<T>> const& centroids,
            fit_outputs const& outputs, fit_options const& options, execution const& exec)
-      : plan_(checked(x, centroids, outputs, options, exec)),
-        fit_(detail::workspace(exec).lay_out([&](detail::arena& memory) {
-          return detail::lloyd<T>(x, centroids, outputs, options, plan_, memory);
-        })) {
+      : fit_(laid_out(x, centroids, outputs, options, exec)) {
     fit_.prepare();
   }
 
@@ -194,17 +191,19 @@ class fit_plan {
   assign_kernel kernel() const { return fit_.kernel(); }
 
  private:
-  static detail::assign_plan checked(matrix_view<T const> const& x,
-                                     matrix_view<centroid_t<T>> const& centroids,
-                                     fit_outputs const& outputs, fit_options const& options,
-                                     execution const& exec) {
+  static detail::lloyd<T> laid_out(matrix_view<T const> const& x,
+                                   matrix_view<centroid_t<T>> const& centroids,
+                                   fit_outputs const& outputs, fit_options const& options,
+                                   execution const& exec) {
     detail::check_point_type<T>();
     detail::check_fit(x, centroids, outputs, options);
     detail::check_pointer(static_cast<char const*>(exec.workspace), "execution.workspace");
-    return detail::plan_assignment<T>(exec);
+    detail::assign_plan const plan = detail::plan_assignment<T>(exec);
+    return detail::workspace(exec).lay_out([&](detail::arena& memory) {
+      return detail::lloyd<T>(x, centroids, outputs, options, plan, memory);
+    });
   }
 
-  detail::assign_plan plan_;
   bool ran_ = false;
   detail::lloyd<T> fit_;
   detail::graph graphs_[2][2];  // by what is unchanged: points, centroids

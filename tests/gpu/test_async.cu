@@ -72,6 +72,10 @@ struct fit_buffers {
     return fk::fit_async(points.const_view(), centroids.view(), outputs(), options, exec);
   }
 
+  fk::fit_plan<T> plan(fk::fit_options const& options, fk::execution const& exec) const {
+    return {points.const_view(), centroids.view(), outputs(), options, exec};
+  }
+
   std::size_t workspace_bytes(fk::fit_options const& options,
                               fk::execution const& exec = {}) const {
     return fk::fit_workspace_bytes(points.const_view(), centroids.view(), options, exec);
@@ -480,8 +484,7 @@ TYPED_TEST(async, small_a_plan_fits_as_the_free_function_does) {
       exact_workspace const memory(buffers.workspace_bytes(options, on_kernel(kernel)));
       fk::execution exec = memory.on(nullptr);
       exec.kernel = kernel;
-      fk::fit_plan<T> plan(buffers.points.const_view(), buffers.centroids.view(), buffers.outputs(),
-                           options, exec);
+      auto plan = buffers.plan(options, exec);
       EXPECT_EQ(plan.kernel() == kernel, kernel != fk::assign_kernel::automatic);
       // Points that stay are neither packed nor measured again.
       struct {
@@ -511,8 +514,7 @@ TYPED_TEST(async, small_a_plan_goes_on_from_where_it_ended) {
     two.closing_assignment = six.closing_assignment = closing;
     fit_buffers<T> buffers(data.points, data.centroids, data.how);
     exact_workspace const memory(buffers.workspace_bytes(two));
-    fk::fit_plan<T> plan(buffers.points.const_view(), buffers.centroids.view(), buffers.outputs(),
-                         two, memory.on(nullptr));
+    auto plan = buffers.plan(two, memory.on(nullptr));
     for (int i = 0; i < 3; ++i) plan.fit_async(stream, {i > 0, i > 0});
     stream.wait();
     auto const parts = buffers.collect();
@@ -536,8 +538,7 @@ TYPED_TEST(async, small_a_plan_keeps_its_shared_memory) {
   auto const [large_x, large_c] = fit_of(2000, 128);
   fit_buffers<T> large({large_x}, {large_c}, {});
   exact_workspace const memory(large.workspace_bytes(options));
-  fk::fit_plan<T> plan(large.points.const_view(), large.centroids.view(), large.outputs(), options,
-                       memory.on(nullptr));
+  auto plan = large.plan(options, memory.on(nullptr));
   for (std::int64_t const d : {16, 64, 200}) {
     for (std::int64_t const k : {5, 1300}) {
       auto const [small_x, small_c] = fit_of(k, d);
@@ -563,10 +564,7 @@ TYPED_TEST(async, small_a_plan_refuses) {
     }
     return "nothing was refused";
   };
-  auto const plan_with = [&](fk::execution const& exec) {
-    return fk::fit_plan<T>(buffers.points.const_view(), buffers.centroids.view(), buffers.outputs(),
-                           options, exec);
-  };
+  auto const plan_with = [&](fk::execution const& exec) { return buffers.plan(options, exec); };
   auto const contains = [](std::string const& text, char const* part) {
     return text.find(part) != std::string::npos;
   };
@@ -750,8 +748,7 @@ TYPED_TEST(async, small_a_plan_loops) {
       exact_workspace const memory(buffers.workspace_bytes(options, on_kernel(kernel)));
       fk::execution exec = memory.on(nullptr);
       exec.kernel = kernel;
-      fk::fit_plan<T> plan(buffers.points.const_view(), buffers.centroids.view(), buffers.outputs(),
-                           options, exec);
+      auto plan = buffers.plan(options, exec);
       auto const expected = run_fit<T>(data.points, data.centroids, options, on_kernel(kernel));
       for (int again = 0; again < 2; ++again) {
         buffers.centroids.upload(data.centroids);
