@@ -36,14 +36,15 @@ class lloyd {
         assignment_(x, c, plan, memory),
         update_(x, c, label_source::assignment, memory),
         convergence_(x, options.tolerance, out.status, memory),
-        small_(x, c),
+        small_(x, c, update_.overlaps()),
         plan_(plan) {}
 
-  // What the host does once, before anything is queued.
+  // What the host does once, before anything is queued, for what queue will use.
   void prepare() {
-    assignment_.prepare();
-    update_.prepare();
-    if (one_launch()) small_.prepare();
+    bool const iterates = !one_launch();
+    if (!iterates) small_.prepare();
+    if (iterates || options_.closing_assignment) assignment_.prepare();
+    if (iterates || wanted(out_.index)) update_.prepare();
   }
 
   // Queues the whole fit. unchanged: what the last fit over this workspace left still holds. After

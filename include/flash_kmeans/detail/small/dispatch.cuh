@@ -20,8 +20,9 @@ class small_fit {
  public:
   using acc = centroid_t<T>;
 
-  small_fit(matrix_view<T const> const& x, matrix_view<acc> const& c)
-      : x_(x), overlaps_(has_clusters(small_kernel<T>)) {
+  // overlaps: kernels may be launched so, and in clusters of blocks.
+  small_fit(matrix_view<T const> const& x, matrix_view<acc> const& c, bool overlaps)
+      : x_(x), overlaps_(overlaps) {
     // Scores of a block and an iteration, and products for them; with more, kernels that fill the
     // GPU are faster (measured on an H200).
     constexpr std::int64_t kMostScores = 1 << 17;
@@ -64,7 +65,7 @@ class small_fit {
 
  private:
   matrix_view<T const> x_;
-  bool overlaps_;  // kernels may be launched so
+  bool overlaps_;
   small_layout layout_{};
 };
 

@@ -56,6 +56,9 @@ class centroid_update {
   // What the host does once, before anything is queued.
   void prepare() const { sort_.prepare(); }
 
+  // Whether kernels may be launched so, and in clusters of blocks.
+  bool overlaps() const { return overlaps_; }
+
   // Words in which blocks count how many have ended. Zero before the first update of a call, and
   // every update leaves them so.
   std::uint32_t* counters() const { return counters_; }
