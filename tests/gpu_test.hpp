@@ -158,6 +158,14 @@ std::vector<fk::assign_kernel> kernels_for() {
   return kernels;
 }
 
+// Kernels that a fit may be forced to, and none.
+template <class T>
+std::vector<fk::assign_kernel> fit_kernels() {
+  std::vector<fk::assign_kernel> kernels = kernels_for<T>();
+  kernels.push_back(fk::assign_kernel::automatic);
+  return kernels;
+}
+
 inline fk::execution on_kernel(fk::assign_kernel kernel) {
   fk::execution exec;
   exec.kernel = kernel;

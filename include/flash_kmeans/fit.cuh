@@ -52,9 +52,9 @@ inline namespace FLASH_KMEANS_ABI {
 ///
 /// Where points are not packed (see predict_workspace_bytes) no more than 24 bytes a point, 20
 /// bytes a centroid's coordinate and 4 MiB a problem for half and bfloat16. Of that, a point takes
-/// 4 bytes for the sort (16 and what CUB asks for with more than 2048 clusters), up to 16 for
-/// partial sums, and up to 8 for the variance that a tolerance asks for; a coordinate takes 4 (8
-/// for double) for sums and 2 for operands. Where points are packed, their copy comes on top.
+/// 4 bytes for the sort (16 with more than 2048 clusters), up to 16 for partial sums, and up to 8
+/// for the variance that a tolerance asks for; a coordinate takes 4 (8 for double) for sums and 2
+/// for operands. Where points are packed, their copy comes on top.
 /// Synchronises nothing. Throws std::invalid_argument for a bad shape or option, cuda_error without
 /// a device.
 template <class P, class C>
@@ -94,13 +94,12 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
 /// end with alone.
 ///
 /// Cost an iteration: 2 b n k d FLOPs; the points are read twice (assignment, update), and 16 b n
-/// bytes (60 with more than 2048 clusters) move for the sort. A tolerance above 0 reads the points
+/// bytes (52 with more than 2048 clusters) move for the sort. A tolerance above 0 reads the points
 /// once more per fit; a closing assignment costs one more assignment and one more read of the
 /// points for the inertia.
-/// An iteration is at most five kernels, with more than 2048 clusters up to eleven; their number
-/// depends on shape and options only. Iterations after convergence are queued too and end early on
-/// the device, all but the sort of more than 2048 clusters: choose max_iterations accordingly, or
-/// call fit, which looks, or use a fit_plan, which loops on the device.
+/// An iteration is at most five kernels; their number depends on shape and options only. Iterations
+/// after convergence are queued too and end early on the device: choose max_iterations accordingly,
+/// or call fit, which looks, or use a fit_plan, which loops on the device.
 ///
 /// Small problems have all their iterations in one kernel, which ends at convergence: those whose
 /// points, centroids and sums fit into the shared memory of eight blocks (4096 x 128 of half with

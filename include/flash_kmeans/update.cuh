@@ -29,7 +29,7 @@ struct update_memory {
 
 // What an update that stands alone needs first.
 template <class T>
-void queue_update_start(centroid_update<T> const& update, cudaStream_t stream) {
+void queue_update_start(centroid_update<T>& update, cudaStream_t stream) {
   update.prepare();
   check_cuda(cudaMemsetAsync(
                  update.counters(), 0,
@@ -49,7 +49,7 @@ void run_update(matrix_view<T const> const& x, std::int32_t const* labels,
   check_optional(out.shift, "shift");
   workspace block(exec);
   auto pieces = block.lay_out([&](arena& memory) { return update_memory<T>(x, c, memory); });
-  auto const& update = pieces.update;
+  auto& update = pieces.update;
   queue_update_start(update, exec.stream);
   update.template queue<plain_form<T>>(labels, out.index, {}, {}, exec.stream);
   double* const shift = out.shift != nullptr ? out.shift : pieces.shift;
@@ -147,7 +147,7 @@ void sum_by_cluster_async(matrix_view<P> const& x, std::int32_t const* labels,
   detail::check_written(sums, "sums");
   detail::check_pointer(labels, "labels");
   detail::workspace block(exec);
-  auto const pieces = block.lay_out([&](detail::arena& memory) {
+  auto pieces = block.lay_out([&](detail::arena& memory) {
     return detail::centroid_update<T>(x, sums, detail::label_source::caller, memory);
   });
   detail::queue_update_start(pieces, exec.stream);

@@ -75,14 +75,6 @@ std::vector<fit_case> one_launch_cases() {
   return cases;
 }
 
-// Kernels that a fit may be forced to, and none.
-template <class T>
-std::vector<fk::assign_kernel> fit_kernels() {
-  std::vector<fk::assign_kernel> kernels = kernels_for<T>();
-  kernels.push_back(fk::assign_kernel::automatic);
-  return kernels;
-}
-
 std::string name_of(fit_case const& f) {
   return text(shape{f.points.rows, f.centroids.rows, f.points.cols});
 }

@@ -112,11 +112,11 @@ TYPED_TEST(update, small_exact) { expect_exact<TypeParam>(small_shapes()); }
 TYPED_TEST(update, large_exact) { expect_exact<TypeParam>(large_shapes()); }
 
 // Up to 2048 buckets, k and the one for labels outside, are sorted by counting, by one block or by a
-// cluster of them; more by radix.
+// cluster of them; more by two digits, or by three from 2^22 on.
 TYPED_TEST(update, small_every_way_to_sort) {
   using T = TypeParam;
   for (std::int64_t const n : {std::int64_t{129}, std::int64_t{5000}}) {
-    for (std::int64_t const k : {1, 2, 100, 255, 256, 1024, 2047, 2048, 3000}) {
+    for (std::int64_t const k : {1, 2, 100, 255, 256, 1024, 2047, 2048, 3000, 60000, 70000}) {
       SCOPED_TRACE(text("n ", n, ", k ", k));
       std::vector<std::int32_t> labels = random_labels(2 * n, k, 91);
       for (std::size_t i = 0; i < labels.size(); i += 11) labels[i] = i % 2 == 0 ? -1 : 1 << 30;
@@ -135,11 +135,25 @@ TYPED_TEST(update, small_every_way_to_sort) {
   }
 }
 
+TYPED_TEST(update, small_three_digits_to_sort) {
+  using T = TypeParam;
+  std::int64_t const n = 3000, k = (1 << 22) + 9;
+  std::vector<std::int32_t> labels = random_labels(n, k, 96);
+  for (std::size_t i = 0; i < labels.size(); i += 7) {
+    labels[i] = static_cast<std::int32_t>(i % 2 == 0 ? k - 1 - i % 5 : k);
+  }
+  matrix const x = integer_points(n, 1, 97), c = integer_points(k, 1, 98);
+  auto const run = run_update<T>(x, labels, c);
+  ASSERT_TRUE(same_bits(run.centroids, to_type<centroid_of<T>>(reference_update(x, labels, c))));
+  ASSERT_TRUE(index_matches(run.index, 0, n, k, labels));
+}
+
 // Batches of more points than the blocks of a cluster sort together: spans are counted first, in one
 // group or in several.
 TYPED_TEST(update, large_spans_are_counted) {
   using T = TypeParam;
-  for (shape const& s : {shape{70001, 300, 1}, shape{300000, 7, 2}, shape{140000, 2047, 1}}) {
+  for (shape const& s : {shape{70001, 300, 1}, shape{300000, 7, 2}, shape{140000, 2047, 1},
+                         shape{200000, 5000, 1}}) {
     SCOPED_TRACE(text(s));
     std::vector<std::int32_t> labels = random_labels(3 * s.n, s.k, 181);
     for (std::size_t i = 0; i < labels.size(); i += 13) labels[i] = -1;

@@ -12,7 +12,7 @@ set(table
     "2 detail/ptx/[a-z0-9_]+\\.cuh"
     "3 detail/([a-z]+/)?kernel_[a-z0-9_]+\\.cuh"
     "3 detail/assign/((argmin|operand|pieces|sm90_[a-z]+)\\.cuh|tiles\\.hpp)"
-    "3 detail/(device_matrix|reduce|update/(sorted|counting|centroid)|small/search|convergence/(moments|state))\\.cuh"
+    "3 detail/(device_matrix|reduce|update/(sorted|counting|count_span|sort_span|centroid)|small/search|convergence/(moments|state))\\.cuh"
     "3 detail/small/layout\\.hpp"
     "4 detail/(graph|launch|tensor_map|workspace)\\.cuh"
     "4 detail/[a-z]+/dispatch\\.cuh"

@@ -45,6 +45,8 @@ struct launch_options {
   // The kernel may start while the one before it in the stream still runs, and waits for it with
   // ptx::wait_for_grid_before. Only for kernels that can, see has_clusters.
   bool overlaps = false;
+  // All blocks run at once, so that they may wait for each other; see resident_blocks.
+  bool resident = false;
 };
 
 // Lets launches of the kernel have so much dynamic shared memory. Once for all launches of a call:
@@ -76,7 +78,7 @@ void launch(void (*kernel)(Params), char const* name, std::int64_t blocks, int t
   config.blockDim = dim3(static_cast<unsigned>(threads));
   config.dynamicSmemBytes = options.shared_bytes;
   config.stream = stream;
-  cudaLaunchAttribute attributes[2]{};
+  cudaLaunchAttribute attributes[3]{};
   config.attrs = attributes;
   if (options.cluster > 1) {
     cudaLaunchAttribute& shape = attributes[config.numAttrs++];
@@ -90,7 +92,23 @@ void launch(void (*kernel)(Params), char const* name, std::int64_t blocks, int t
     order.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     order.val.programmaticStreamSerializationAllowed = 1;
   }
+  if (options.resident) {
+    cudaLaunchAttribute& together = attributes[config.numAttrs++];
+    together.id = cudaLaunchAttributeCooperative;
+    together.val.cooperative = 1;
+  }
   check_cuda(cudaLaunchKernelEx(&config, kernel, params), name);
+}
+
+// Blocks of the kernel that the current device runs at once.
+template <class Params>
+std::int64_t resident_blocks(void (*kernel)(Params), char const* name, int threads,
+                             std::int64_t shared_bytes) {
+  int of_multiprocessor = 0;
+  check_cuda(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&of_multiprocessor, kernel, threads,
+                                                           static_cast<std::size_t>(shared_bytes)),
+             name);
+  return of_multiprocessor * multiprocessors();
 }
 
 // Copies from the device and waits for the stream.

@@ -80,5 +80,22 @@ __device__ inline bool is_last_block(std::uint32_t* ended, std::uint32_t blocks)
   return last;
 }
 
+// Blocks of a grid that all run at once (launch_options::resident) wait for each other; what each
+// wrote before, all see after. *arrived: zero before the first of an even number of barriers, and
+// after the last. All threads call it.
+__device__ inline void grid_barrier(std::uint32_t* arrived) {
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    // All blocks together add 2^31: the top bit turns when the last one comes.
+    constexpr std::uint32_t kTop = 0x80000000u;
+    std::uint32_t const before = atomicAdd(arrived, blockIdx.x == 0 ? kTop - (gridDim.x - 1) : 1);
+    while (((*static_cast<std::uint32_t volatile*>(arrived) ^ before) & kTop) == 0) {
+    }
+    __threadfence();
+  }
+  __syncthreads();
+}
+
 }  // namespace FLASH_KMEANS_ABI
 }  // namespace flash_kmeans::detail

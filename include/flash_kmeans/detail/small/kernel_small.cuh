@@ -154,7 +154,6 @@ class small_block {
       this->labels()[point] = static_cast<std::uint16_t>(label);
       labels[point] = label;
     };
-    if (points_ == 0) return;
 #if FLASH_KMEANS_HAS_MMA_SYNC
     if constexpr (kSmallTensorCores<T>) {
       search_tensor_cores<T>(l_, memory(), points_, k_, p_.centroid.d, found);

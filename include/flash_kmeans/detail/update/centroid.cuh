@@ -124,9 +124,10 @@ class centroid_move {
 #pragma unroll
     for (int v = 0; v < V; ++v) {
       if (i + v >= p_.d) mean.values[v] = 0;
-      // Conversions to double are what this waits for; a square in acc errs by 3 u.
-      acc const difference = i + v < p_.d ? mean.values[v] - old.values[v] : acc{0};
-      moved_ += static_cast<double>(difference * difference);
+      // Subtracted in acc, since conversions to double are what this waits for; squared in double,
+      // since a square in acc may vanish.
+      double const difference = i + v < p_.d ? mean.values[v] - old.values[v] : acc{0};
+      moved_ += difference * difference;
     }
     store_padded<V>(mean, row_, i, p_.d, p_.aligned);
     pack<acc, V> const multiplied = p_.operand.template write<Form>(b_, label_, i, mean);

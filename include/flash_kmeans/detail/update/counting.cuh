@@ -3,8 +3,8 @@
 // of the bucket in earlier spans.
 //
 // Spans that are sorted at once and lie in one cluster of blocks tell each other (kernel_sort.cuh,
-// short problems). Otherwise kernel_count counts them beforehand, and adds up groups of spans, so
-// that a block of kernel_sort reads few rows.
+// short problems). Otherwise they are counted beforehand (count_span.cuh), and groups of spans are
+// added up, so that a block reads few rows.
 #pragma once
 
 #include <cstdint>
@@ -47,6 +47,72 @@ struct counting_params {
   __device__ std::uint32_t bucket(std::int32_t label) const {
     return static_cast<std::uint32_t>(label) < k ? label : k;
   }
+};
+
+// The points of a problem as a sort finds them and leaves them.
+class counted_points {
+ public:
+  static constexpr int kRounds = 16;  // of 32 points that a warp takes of a tile, at most
+
+  // What is sorted: bucket << 16 | place in the tile.
+  using item = std::uint32_t;
+  static __device__ std::uint32_t bucket_of(item of) { return of >> 16; }
+
+  __device__ counted_points(counting_params const& p, std::uint32_t problem)
+      : p_(p), problem_(problem) {}
+
+  // bucket(i): of what is at place i before the sort.
+  __device__ auto buckets() const {
+    return [this, labels = p_.labels + std::int64_t{problem_} * p_.n](std::uint32_t i) {
+      return p_.bucket(labels[i]);
+    };
+  }
+
+  // item(bucket << 16, i): what is at place i of the tile that begins at `begin`.
+  __device__ auto items(std::uint32_t) const {
+    return [](std::uint32_t bucket, std::uint32_t i) { return bucket | i; };
+  }
+
+  // put(item, place): it goes to `place`.
+  __device__ auto puts(std::uint32_t begin) const {
+    return [this, begin, order = p_.order + std::int64_t{problem_} * p_.n,
+            whole = (p_.first + problem_) * p_.n](item of, std::uint32_t place) {
+      std::uint32_t const point = begin + (of & 0xffffu);
+      order[place] = point;
+      if (p_.index.order != nullptr) {
+        p_.index.order[whole + place] = static_cast<std::int32_t>(point);
+      }
+      if (p_.index.inverse != nullptr) {
+        p_.index.inverse[whole + point] = static_cast<std::int32_t>(place);
+      }
+    };
+  }
+
+  // begins(j, offset, count): bucket j has `count` points from place `offset` on. Once for every
+  // bucket of a problem.
+  __device__ auto begins() const {
+    return [this, offsets = offsets(), b = p_.first + problem_](
+               std::uint32_t j, std::uint32_t offset, std::uint32_t count) {
+      offsets[j] = offset;
+      if (p_.index.offsets != nullptr && j <= p_.k) p_.index.offsets[b * (p_.k + 1) + j] = offset;
+      if (p_.index.counts != nullptr && j < p_.k) p_.index.counts[b * p_.k + j] = count;
+    };
+  }
+  // After the last bucket.
+  __device__ void end() const {
+    offsets()[p_.buckets] = p_.n;
+    if (p_.index.offsets != nullptr && p_.buckets == p_.k) {
+      p_.index.offsets[(p_.first + problem_) * (p_.k + 1) + p_.k] = p_.n;
+    }
+  }
+
+ private:
+  __device__ std::uint32_t* offsets() const {
+    return p_.offsets + std::int64_t{problem_} * (p_.buckets + 1);
+  }
+
+  counting_params const& p_;
+  std::uint32_t problem_;
 };
 
 // Counts 32 points of a warp, one a lane. Returns how many points before this one have its bucket.

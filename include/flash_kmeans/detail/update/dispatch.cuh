@@ -49,12 +49,13 @@ class centroid_update {
     slots_ = memory.take<acc>(group_ * chunks_.per_problem * 2 * ld_);
     run_sums_ = memory.take<double>(group_ * chunks_.runs_per_problem() * ld_);
     shifts_ = memory.take<double>(b_ * c.rows);
-    counter_count_ = group_ * (1 + sort_.counters() + chunks_.runs_per_problem() * vectors);
+    counter_count_ = point_sort::kOwnCounters +
+                     group_ * (1 + sort_.counters() + chunks_.runs_per_problem() * vectors);
     counters_ = memory.take<std::uint32_t>(counter_count_);
   }
 
   // What the host does once, before anything is queued.
-  void prepare() const { sort_.prepare(); }
+  void prepare() { sort_.prepare(); }
 
   // Whether kernels may be launched so, and in clusters of blocks.
   bool overlaps() const { return overlaps_; }
@@ -180,7 +181,7 @@ class centroid_update {
     p.sums = sums_;
     p.slots = slots_;
     p.run_sums = run_sums_;
-    p.run_ends = counters_ + group_ * (1 + sort_.counters());
+    p.run_ends = counters_ + point_sort::kOwnCounters + group_ * (1 + sort_.counters());
     p.status = status;
     p.chunks = chunks_;
     p.count = static_cast<std::uint32_t>(problems * chunks_.per_problem);

@@ -61,14 +61,13 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSegmentsThreads)
   std::uint32_t const begin = (chunk - problem * p.chunks.per_problem) << p.chunks.chunk_bits;
   std::uint32_t const end = min(s.n - begin, p.chunks.chunk()) + begin;
   T const* const x = p.x.problem(s.first + problem) + column;
-  std::uint32_t const first_point = problem * s.step;
   std::uint32_t const* const order = s.order_of(problem);
   std::uint32_t const* const offsets = s.offsets_of(problem);
 
   if (column >= p.d) return;
   // Looked up, not searched for.
   auto bucket_at = [&](std::uint32_t position) {
-    std::int64_t const point = order[position] - first_point;
+    std::int64_t const point = order[position];
     auto const label = static_cast<std::uint32_t>(p.labels[std::int64_t{problem} * s.n + point]);
     return min(label, s.k);
   };
@@ -90,7 +89,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSegmentsThreads)
     write(to, sum);
   };
   auto row = [&](std::uint32_t point) {
-    return *reinterpret_cast<pack<T, V> const*>(x + std::int64_t{point - first_point} * p.x.ld);
+    return *reinterpret_cast<pack<T, V> const*>(x + std::int64_t{point} * p.x.ld);
   };
   auto add = [&](std::uint32_t position, pack<T, V> const& values) {
     if (position == next) {

@@ -13,7 +13,6 @@ inline namespace FLASH_KMEANS_ABI {
 // k, where there is one, those whose label is outside [0, k), which count nowhere.
 struct sorted_points {
   std::uint32_t const* order;    // [problems][n] points, ascending inside a bucket
-  std::uint32_t step;            // how much further a problem's points are counted than the last's
   std::uint32_t const* offsets;  // [problems][buckets + 1] where buckets begin in order; the last
                                  // one is n
   std::uint32_t n;
