@@ -139,8 +139,75 @@ using centroid_t = std::conditional_t<std::is_same_v<std::remove_cv_t<T>, double
 
 /// Where the first centroids come from.
 enum class init_method {
-  random,  ///< k distinct points of the problem, drawn uniformly without replacement
-  given    ///< what the caller left in the centroids (warm start)
+  /// k distinct points of the problem, drawn uniformly without replacement
+  random,
+  /// greedy k-means++: one centroid after the other, each the best of fit_options::candidates
+  /// points drawn with a probability in proportion to weight x distance to the nearest centroid so
+  /// far. k passes over the points. Source: Arthur, Vassilvitskii, k-means++: the advantages of
+  /// careful seeding, SODA 2007; several candidates a step as in scikit-learn.
+  kmeans_plus_plus,
+  /// k-means||: a few passes that draw about 2 k points each, then k-means++ among what they drew.
+  /// Source: Bahmani et al., Scalable k-means++, VLDB 2012.
+  kmeans_parallel,
+  /// what the caller left in the centroids (warm start)
+  given
+};
+
+/// What near means.
+enum class metric {
+  /// squared distance |x - c|^2; a centroid is the mean of its points
+  euclidean,
+  /// 1 - x.c / (|x| |c|); a centroid is the mean of its points' directions, scaled to length 1
+  /// (spherical k-means). Points need not be normalised. A point of zeros has distance 1 to
+  /// everything, gets label 0 and counts nowhere in the sums. A cluster whose directions add up to
+  /// nothing keeps its centroid.
+  cosine,
+  /// -x.c; a centroid is the mean of its points
+  inner_product
+};
+
+/// What becomes of a cluster without points.
+enum class empty_cluster {
+  /// it keeps its centroid
+  keep,
+  /// the points with the largest distances to their centroids become centroids, the farthest one
+  /// that of the first empty cluster, and leave the clusters that they were in, as in
+  /// scikit-learn; ties go to the lowest index
+  farthest_point,
+  /// it takes half of the cluster with most points: both get that cluster's centroid, times
+  /// 1 +- 1/1024 in alternating features, as in FAISS; ties go to the lowest index, and the larger
+  /// cluster counts half its points for the next empty one
+  split_largest
+};
+
+/// Weights of the points of a problem. A pointer to float, or to double for double points,
+/// converts; the default is that every point weighs 1.
+class sample_weights {
+ public:
+  sample_weights() = default;
+  /// device (host for flash_kmeans::host), [b][n], contiguous, finite, not negative; for points of
+  /// every type but double
+  sample_weights(float const* weights) : float_(weights) {}
+  /// the same for double points
+  sample_weights(double const* weights) : double_(weights) {}
+  /// None.
+  sample_weights(std::nullptr_t) {}
+
+  /// Whether there are any.
+  explicit operator bool() const { return float_ != nullptr || double_ != nullptr; }
+  /// Those of type C, or null where they are of the other type.
+  template <class C>
+  C const* get() const {
+    if constexpr (std::is_same_v<C, double>) {
+      return double_;
+    } else {
+      return float_;
+    }
+  }
+
+ private:
+  float const* float_ = nullptr;
+  double const* double_ = nullptr;
 };
 
 /// What a fit is to do. Defaults are those of scikit-learn where it has the option.
@@ -154,12 +221,39 @@ struct fit_options {
   double tolerance = 1e-4;
   /// Where the first centroids come from.
   init_method init = init_method::random;
-  /// Seed of init_method::random; problem i of a batch draws from its own stream.
+  /// Seed of what is drawn; problem i of a batch draws from its own stream.
   std::uint64_t seed = 0;
   /// Assign once more after the last update, so that labels, cluster_index and inertia belong to
   /// the returned centroids. Without it labels and cluster_index are those that the last update was
   /// computed from, inertia is NaN, and a call saves one assignment.
   bool closing_assignment = true;
+  /// What near means.
+  flash_kmeans::metric metric = flash_kmeans::metric::euclidean;
+  /// How much each point counts in means, inertia and what init_method draws.
+  sample_weights weights{};
+  /// What becomes of a cluster without points.
+  flash_kmeans::empty_cluster empty_cluster = flash_kmeans::empty_cluster::keep;
+  /// Seedings that are tried, >= 1; the fit with the lowest inertia is returned, the first of
+  /// equals. Seeding i draws with seed + i. (scikit-learn: n_init)
+  int n_init = 1;
+  /// Points that k-means++ draws for each centroid, >= 0; 0: 2 + floor(ln k), as scikit-learn.
+  int candidates = 0;
+};
+
+/// What a query (predict, top_k, transform, inertia) is to do.
+struct query_options {
+  /// What near means; distances are those of metric.
+  flash_kmeans::metric metric = flash_kmeans::metric::euclidean;
+  /// How much each point counts in inertia; of no effect on other verbs.
+  sample_weights weights{};
+};
+
+/// What an update of centroids is to do.
+struct update_options {
+  /// What a centroid is.
+  flash_kmeans::metric metric = flash_kmeans::metric::euclidean;
+  /// How much each point counts.
+  sample_weights weights{};
 };
 
 /// The kernels that an assignment may run on.

@@ -135,8 +135,25 @@ inline void check_k_at_most_n(std::int64_t k, std::int64_t n) {
 }
 
 inline void check_init(init_method init) {
-  if (init != init_method::random && init != init_method::given) {
-    throw_invalid("options.init", static_cast<int>(init), "must be random or given");
+  if (init != init_method::random && init != init_method::kmeans_plus_plus &&
+      init != init_method::kmeans_parallel && init != init_method::given) {
+    throw_invalid("options.init", static_cast<int>(init),
+                  "must be random, kmeans_plus_plus, kmeans_parallel or given");
+  }
+}
+
+inline void check_metric(metric value) {
+  if (value != metric::euclidean && value != metric::cosine && value != metric::inner_product) {
+    throw_invalid("options.metric", static_cast<int>(value),
+                  "must be euclidean, cosine or inner_product");
+  }
+}
+
+inline void check_empty_cluster(empty_cluster value) {
+  if (value != empty_cluster::keep && value != empty_cluster::farthest_point &&
+      value != empty_cluster::split_largest) {
+    throw_invalid("options.empty_cluster", static_cast<int>(value),
+                  "must be keep, farthest_point or split_largest");
   }
 }
 
@@ -146,6 +163,11 @@ inline void check_options(fit_options const& options) {
   require(std::isfinite(options.tolerance) && options.tolerance >= 0, "options.tolerance",
           options.tolerance, "must be finite and not negative");
   check_init(options.init);
+  check_metric(options.metric);
+  check_empty_cluster(options.empty_cluster);
+  require(options.n_init >= 1, "options.n_init", options.n_init, "must be at least 1");
+  require(options.candidates >= 0, "options.candidates", options.candidates,
+          "must not be negative");
 }
 
 inline void check_index(cluster_index const& index) {

@@ -67,13 +67,23 @@ FLASH_KMEANS_HOST_DEVICE constexpr std::uint64_t random_permutation(std::uint64_
   return i;
 }
 
+// What a problem of a batch draws with.
+FLASH_KMEANS_HOST_DEVICE constexpr std::uint64_t random_key(std::uint64_t seed,
+                                                            std::int64_t problem) {
+  return mix64(seed) ^ mix64(static_cast<std::uint64_t>(~problem));
+}
+
+// Draw number `counter` of a key, uniform in [0, 1), with 53 bits.
+FLASH_KMEANS_HOST_DEVICE constexpr double random_unit(std::uint64_t key, std::uint64_t counter) {
+  return static_cast<double>(mix64(mix64(key) ^ counter) >> 11) * (1.0 / 9007199254740992.0);
+}
+
 // The point that becomes centroid j of a problem under init_method::random.
 FLASH_KMEANS_HOST_DEVICE constexpr std::int64_t random_centroid(std::int64_t j, std::int64_t n,
                                                                 std::int64_t problem,
                                                                 std::uint64_t seed) {
-  return static_cast<std::int64_t>(
-      random_permutation(static_cast<std::uint64_t>(j), static_cast<std::uint64_t>(n),
-                         mix64(seed) ^ mix64(static_cast<std::uint64_t>(~problem))));
+  return static_cast<std::int64_t>(random_permutation(
+      static_cast<std::uint64_t>(j), static_cast<std::uint64_t>(n), random_key(seed, problem)));
 }
 
 }  // namespace flash_kmeans::detail
