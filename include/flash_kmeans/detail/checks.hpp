@@ -149,6 +149,18 @@ inline void check_metric(metric value) {
   }
 }
 
+// Weights of points whose centroids are of type C.
+template <class C>
+void check_weights(sample_weights const& weights) {
+  if (weights && weights.get<C>() == nullptr) {
+    constexpr bool kDouble = std::is_same_v<C, double>;
+    throw_invalid("options.weights", kDouble ? "float" : "double",
+                  kDouble ? "must be double for double points"
+                          : "must be float for points of every type but double");
+  }
+  check_optional(weights.get<C>(), "options.weights");
+}
+
 inline void check_empty_cluster(empty_cluster value) {
   if (value != empty_cluster::keep && value != empty_cluster::farthest_point &&
       value != empty_cluster::split_largest) {

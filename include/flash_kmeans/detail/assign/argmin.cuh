@@ -1,7 +1,8 @@
 // The running best of one point, and what every assignment kernel is given.
 //
 // |x - c|^2 = |x|^2 - 2 (x.c - |c|^2/2), so the nearest centroid has the largest score x.c -
-// |c|^2/2. |x|^2 is never formed: it would only cost range and rounding.
+// |c|^2/2. |x|^2 is never formed: it would only cost range and rounding. Of the other metrics the
+// score is x.c. A metric is what is multiplied and added, made ready before; kernels do not know it.
 #pragma once
 
 #include <cstdint>
@@ -57,7 +58,7 @@ template <class T>
 struct assign_params {
   device_matrix<T const> x;   // [b][n][d]
   device_matrix<T const> c;   // [b][k][d], in the type of the points (operand.cuh)
-  centroid_t<T> const* bias;  // [b][bias_stride], -|c|^2/2, -inf from k on
+  centroid_t<T> const* bias;  // [b][bias_stride], -inf from k on (operand.cuh)
   std::int64_t bias_stride;
   std::int32_t* labels;      // [b][n]
   fit_status const* status;  // [b] or null: problems that have converged keep their labels
