@@ -1,4 +1,4 @@
-// flash_kmeans::predict, inertia and transform: which centroids are near, and how far.
+// flash_kmeans::predict, top_k, inertia and transform: which centroids are near, and how far.
 #pragma once
 
 #include <cstddef>
@@ -51,6 +51,17 @@ void run_inertia(matrix_view<T const> const& x, matrix_view<centroid_t<T> const>
                          options.weights.template get<acc>());
   ended(sums);
 }
+
+// The workspace of top_k.
+template <class T>
+struct top_k_memory {
+  query<T> near;
+  nearest_j_search<T> several;
+
+  top_k_memory(matrix_view<T const> const& x, matrix_view<centroid_t<T> const> const& c,
+               std::int32_t j, metric of, assign_plan const& plan, arena& memory)
+      : near(x, c, of, plan, memory), several(x, c.rows, j, plan, memory) {}
+};
 
 }  // namespace FLASH_KMEANS_ABI
 }  // namespace detail
@@ -137,6 +148,141 @@ assign_kernel predict(matrix_view<P> const& x, matrix_view<C> const& centroids,
   assign_kernel const kernel = predict_async(x, centroids, outputs, options, exec);
   detail::check_cuda(cudaStreamSynchronize(exec.stream), "predict");
   return kernel;
+}
+
+/// Bytes of execution::workspace that top_k and top_k_async need for these shapes on the current
+/// device: as predict_workspace_bytes for the kernels simt and sm80, and lists of 8 bytes (12 for
+/// double) x j for each of at most 2 x 128 points (64 for double) a multiprocessor, 17 MiB on an
+/// H200 for j = 64. The data is not read, and pointers may be null.
+template <class P, class C>
+std::size_t top_k_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids, int j,
+                                  query_options const& options = {}, execution const& exec = {}) {
+  using T = std::remove_const_t<P>;
+  detail::check_point_type<T>();
+  detail::check_centroid_type<P, C>();
+  detail::check_shapes(x, centroids);
+  detail::check_j(j, centroids.rows, detail::kMaxNearest);
+  detail::check_metric(options.metric);
+  detail::arena sizing;
+  detail::top_k_memory<T>(x, centroids, j, options.metric, detail::plan_nearest_j<T>(exec), sizing);
+  return sizing.used();
+}
+
+/// The j nearest centroids of every point, nearest first, queued on the stream: what an index of
+/// inverted lists probes with. Returns the kernel that it runs on.
+///
+/// @param[in] x,centroids as for predict_async
+/// @param[in] j how many, 1 <= j <= min(k, 64)
+/// @param[out] outputs device: labels [b][n][j] int32, and optionally distances [b][n][j], each
+///     computed as predict_async does; a plain label pointer converts
+/// @param[in] options metric
+/// @param[in] exec stream, workspace (top_k_workspace_bytes), forced kernel: simt, or sm80 for half
+///     and bfloat16; precision has no effect
+///
+/// Ties go to the lowest index. The order is that of the scores which predict compares, so the first
+/// label is that of predict on the same kernel, and distances, which are computed anew from the
+/// centroids as given, may be out of order by rounding. Centroids whose scores are not finite come
+/// last, in order of their index: of a point that holds a NaN or an infinity the labels are 0 to j -
+/// 1 and the distances NaN.
+/// Cost: 2 b n k d FLOPs on the tensor cores for half and bfloat16 (kernel sm80, on Hopper too) and
+/// on the FMA units for float and double, and one read of the points. About j (1 + ln(k / j))
+/// centroids a point are sorted into its list, which costs as much as the products where j is large
+/// and k d is not. The n x k scores never reach memory. With few points the centroids are divided
+/// among blocks too. Distances: 3 b n j d FLOPs and a read of as many centroids.
+/// Deterministic. Synchronises nothing and, given a workspace, allocates nothing; can be captured
+/// into a CUDA graph. Throws as predict_async.
+template <class P, class C>
+assign_kernel top_k_async(matrix_view<P> const& x, matrix_view<C> const& centroids, int j,
+                          top_k_outputs<centroid_t<P>> const& outputs,
+                          query_options const& options = {}, execution const& exec = {}) {
+  using T = std::remove_const_t<P>;
+  detail::check_point_type<T>();
+  detail::check_centroid_type<P, C>();
+  detail::check_views(x, centroids);
+  detail::check_j(j, centroids.rows, detail::kMaxNearest);
+  detail::check_pointer(outputs.labels, "labels");
+  detail::check_optional(outputs.distances, "distances");
+  detail::check_metric(options.metric);
+  detail::assign_plan const plan = detail::plan_nearest_j<T>(exec);
+  detail::workspace block(exec);
+  auto pieces = block.lay_out([&](detail::arena& memory) {
+    return detail::top_k_memory<T>(x, centroids, j, options.metric, plan, memory);
+  });
+  pieces.several.prepare();
+  pieces.near.start(exec.stream);
+  detail::assignment<T> const& search = pieces.near.search();
+  pieces.several.queue(search.products(), outputs.labels, exec.stream);
+  if (outputs.distances != nullptr) {
+    search.queue_distances(outputs.labels, j, outputs.distances, exec.stream);
+  }
+  return plan.kernel;
+}
+
+/// top_k_async, then waits for the stream.
+template <class P, class C>
+assign_kernel top_k(matrix_view<P> const& x, matrix_view<C> const& centroids, int j,
+                    top_k_outputs<centroid_t<P>> const& outputs, query_options const& options = {},
+                    execution const& exec = {}) {
+  assign_kernel const kernel = top_k_async(x, centroids, j, outputs, options, exec);
+  detail::check_cuda(cudaStreamSynchronize(exec.stream), "top_k");
+  return kernel;
+}
+
+/// Bytes of execution::workspace that transform and transform_async need for these shapes: none, but
+/// under metric::cosine b k d elements of the centroids' type, d rounded up to 16 bytes.
+template <class P, class C>
+std::size_t transform_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids,
+                                      query_options const& options = {}) {
+  using T = std::remove_const_t<P>;
+  detail::check_point_type<T>();
+  detail::check_centroid_type<P, C>();
+  detail::check_shapes(x, centroids);
+  detail::check_metric(options.metric);
+  detail::arena sizing;
+  detail::query_masters<centroid_t<T>>(centroids, options.metric, sizing);
+  return sizing.used();
+}
+
+/// Distances of all points to all centroids, queued on the stream.
+///
+/// @param[in] x,centroids as for predict_async, but centroids are not rounded to the type of points
+/// @param[out] distances device, [b][n][k] in the centroids' type: rows any distance apart, which must
+///     not overlap; the metric's distance, euclidean: squared
+/// @param[in] options metric
+/// @param[in] exec stream, workspace (transform_workspace_bytes); kernel and precision have no effect
+///
+/// Squared distances are sums of squared differences, so nothing cancels; a distance that is not
+/// finite is NaN, as in predict_async.
+/// Cost: 3 b n k d FLOPs (2 for other metrics than euclidean) on the FMA units, one write of
+/// distances; points and centroids are read once for every 128 (64 for double) of the other.
+/// Deterministic. Synchronises nothing and, given a workspace or none needed, allocates nothing; can
+/// be captured into a CUDA graph. Throws as predict_async.
+template <class P, class C>
+void transform_async(matrix_view<P> const& x, matrix_view<C> const& centroids,
+                     matrix_view<std::remove_const_t<C>> const& distances,
+                     query_options const& options = {}, execution const& exec = {}) {
+  using T = std::remove_const_t<P>;
+  using acc = centroid_t<T>;
+  detail::check_point_type<T>();
+  detail::check_centroid_type<P, C>();
+  detail::check_views(x, centroids);
+  detail::check_distances(distances, x, centroids.rows);
+  detail::check_metric(options.metric);
+  detail::workspace block(exec);
+  auto masters = block.lay_out([&](detail::arena& memory) {
+    return detail::query_masters<acc>(centroids, options.metric, memory);
+  });
+  masters.queue(exec.stream);
+  detail::queue_transform<T>(x, masters.view(), distances, options.metric, exec.stream);
+}
+
+/// transform_async, then waits for the stream.
+template <class P, class C>
+void transform(matrix_view<P> const& x, matrix_view<C> const& centroids,
+               matrix_view<std::remove_const_t<C>> const& distances,
+               query_options const& options = {}, execution const& exec = {}) {
+  transform_async(x, centroids, distances, options, exec);
+  detail::check_cuda(cudaStreamSynchronize(exec.stream), "transform");
 }
 
 /// Bytes of execution::workspace that inertia and inertia_async need for these shapes on the

@@ -11,7 +11,7 @@ set(table
     "1 detail/(config\\.cuh|error\\.hpp|math\\.hpp|checks\\.hpp|outputs\\.hpp)"
     "2 detail/ptx/[a-z0-9_]+\\.cuh"
     "3 detail/([a-z]+/)?kernel_[a-z0-9_]+\\.cuh"
-    "3 detail/assign/((argmin|metrics|operand|pieces|sm90_[a-z]+)\\.cuh|tiles\\.hpp)"
+    "3 detail/assign/((argmin|metrics|nearest_j|operand|pieces|simt_operand|sm90_[a-z]+)\\.cuh|tiles\\.hpp)"
     "3 detail/(device_matrix|reduce|update/(sorted|counting|centroid)|small/search|convergence/(moments|state))\\.cuh"
     "3 detail/small/layout\\.hpp"
     "4 detail/(graph|launch|tensor_map|workspace)\\.cuh"

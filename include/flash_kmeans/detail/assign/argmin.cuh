@@ -44,6 +44,9 @@ struct best_score {
     }
   }
 
+  // Only a point that holds an infinity, or products that overflow, score infinity.
+  __device__ std::int32_t label() const { return score < kInfinity<Acc> ? index : 0; }
+
   // Over neighbouring lanes, a power of two of them.
   __device__ void merge_lanes(int lanes) {
     for (int step = lanes / 2; step > 0; step /= 2) {
@@ -68,6 +71,24 @@ struct assign_params {
   std::int64_t tiles;  // over all problems
 
   __device__ bool skips(std::int64_t problem) const { return has_converged(status, problem); }
+};
+
+// What a block searches at once: a tile of points among centroids [first, last).
+struct search_unit {
+  std::int64_t tile;
+  std::int32_t first, last;
+};
+
+// What every search policy for one nearest centroid shares: a unit is a tile and all centroids.
+template <class T>
+struct nearest_units {
+  using params = assign_params<T>;
+  struct shared {};  // memory that it needs besides its kernel's
+
+  __device__ static std::int64_t units(params const& p) { return p.tiles; }
+  __device__ static search_unit unit(params const& p, std::int64_t number) {
+    return {number, 0, p.k};
+  }
 };
 
 }  // namespace FLASH_KMEANS_ABI

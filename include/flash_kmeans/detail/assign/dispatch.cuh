@@ -50,9 +50,10 @@ bool kernel_runs(assign_kernel kernel) {
       }
       return false;
     case assign_kernel::sm80:
-      if constexpr (is_half_v<T>) return runs_here(sm80_kernel<T, true>, kSm80Threads);
+      if constexpr (is_half_v<T>)
+        return runs_here(sm80_kernel<T, true, sm80_nearest<T>>, kSm80Threads);
       return false;
-    case assign_kernel::simt: return runs_here(simt_kernel<T>, kSimtThreads);
+    case assign_kernel::simt: return runs_here(simt_kernel<T, simt_nearest_of<T>>, kSimtThreads);
     default: return false;
   }
 }
@@ -145,7 +146,7 @@ class assignment {
     } else if (plan_.kernel == assign_kernel::sm80) {
       if constexpr (is_half_v<T>) {
         allow_shared_bytes(sm80_of_points(), "sm80_kernel",
-                           sm80_shared::bytes(static_cast<std::int32_t>(shape_.d)));
+                           sm80_shared_bytes<sm80_nearest<T>>(static_cast<std::int32_t>(shape_.d)));
       }
     }
   }
@@ -253,10 +254,11 @@ class assignment {
     };
     if (plan_.kernel == assign_kernel::sm80) {
       if constexpr (is_half_v<T>) {
-        run(sm80_of_points(), "sm80_kernel", kSm80Tile, kSm80Threads, sm80_shared::bytes(p.d));
+        run(sm80_of_points(), "sm80_kernel", kSm80Tile, kSm80Threads,
+            sm80_shared_bytes<sm80_nearest<T>>(p.d));
       }
     } else {
-      run(simt_kernel<T>, "simt_kernel", simt_tile_v<T>, kSimtThreads, 0);
+      run(simt_kernel<T, simt_nearest_of<T>>, "simt_kernel", simt_tile_v<T>, kSimtThreads, 0);
     }
   }
 
@@ -314,7 +316,8 @@ class assignment {
   }
 
   auto sm80_of_points() const {
-    return rows_aligned(x_, 16) ? sm80_kernel<T, true> : sm80_kernel<T, false>;
+    using search = sm80_nearest<T>;
+    return rows_aligned(x_, 16) ? sm80_kernel<T, true, search> : sm80_kernel<T, false, search>;
   }
 
   template <class Operand, int Pieces>
