@@ -28,11 +28,11 @@ struct assign_bench {
     fk::matrix_view<P const> const x = s.points_view<P>(points.data());
     fk::matrix_view<centroid> const c = s.centroids_view(centroids.data());
     fk::execution where{queue, nullptr, 0, kernel, s.multiply()};
-    where.workspace_bytes = fk::predict_workspace_bytes(x, c, where);
+    where.workspace_bytes = fk::predict_workspace_bytes(x, c, {}, where);
     device_buffer<unsigned char> workspace(static_cast<std::int64_t>(where.workspace_bytes));
     where.workspace = workspace.data();
     fk::predict_outputs<centroid> const out(labels.data());
-    auto const assign = [&] { return fk::predict_async(x, c, out, where); };
+    auto const assign = [&] { return fk::predict_async(x, c, out, {}, where); };
 
     measurement m;
     m.kernel = assign();

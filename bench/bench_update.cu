@@ -35,8 +35,8 @@ struct update_bench {
     device_buffer<std::int32_t> labels(s.points());
     fk::execution where{queue, nullptr, 0, kernel, s.multiply()};
     measurement m;
-    m.kernel =
-        fk::predict_async(x, s.centroids_view<centroid const>(first.data()), labels.data(), where);
+    m.kernel = fk::predict_async(x, s.centroids_view<centroid const>(first.data()), labels.data(),
+                                 {}, where);
 
     fk::matrix_view<centroid> const c = s.centroids_view(centroids.data());
     where.workspace_bytes = fk::update_workspace_bytes(x, c);

@@ -696,7 +696,7 @@ predict_run<T> run_predict(fk::matrix_view<T const> const& x,
   guarded_buffer<std::int32_t> labels(count, 1);
   guarded_buffer<centroid_of<T>> distances(count, 1);
   fk::predict_outputs<centroid_of<T>> const out{labels.data(), distances.data()};
-  fk::assign_kernel const kernel = fk::predict(x, c, out, exec);
+  fk::assign_kernel const kernel = fk::predict(x, c, out, {}, exec);
   return {labels.download(), distances.download(), kernel};
 }
 

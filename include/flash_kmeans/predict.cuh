@@ -1,4 +1,4 @@
-// flash_kmeans::predict and inertia: which centroid is nearest, and how far.
+// flash_kmeans::predict, top_k, inertia and transform: which centroids are near, and how far.
 #pragma once
 
 #include <cstddef>
@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "detail/assign/dispatch.cuh"
+#include "detail/assign/queries.cuh"
 #include "detail/checks.hpp"
 #include "detail/workspace.cuh"
 #include "types.hpp"
@@ -15,17 +16,16 @@ namespace flash_kmeans {
 namespace detail {
 inline namespace FLASH_KMEANS_ABI {
 
-// The workspace of inertia: an assignment, its labels, and sums for a caller who wants them on the
-// host.
+// The workspace of inertia: a query, its labels, and sums for a caller who wants them on the host.
 template <class T>
 struct inertia_memory {
-  assignment<T> assign;
+  query<T> nearest;
   std::int32_t* labels;
   double* sums;
 
   inertia_memory(matrix_view<T const> const& x, matrix_view<centroid_t<T> const> const& c,
-                 assign_plan const& plan, arena& memory)
-      : assign(x, c, plan, memory),
+                 metric of, assign_plan const& plan, arena& memory)
+      : nearest(x, c, of, plan, memory),
         labels(memory.take<std::int32_t>(x.batch_count() * x.rows)),
         sums(memory.take<double>(x.batch_count())) {}
 };
@@ -34,19 +34,34 @@ struct inertia_memory {
 // held.
 template <class T, class Ended>
 void run_inertia(matrix_view<T const> const& x, matrix_view<centroid_t<T> const> const& c,
-                 double* sums, execution const& exec, Ended&& ended) {
+                 double* sums, query_options const& options, execution const& exec, Ended&& ended) {
+  using acc = centroid_t<T>;
   check_views(x, c);
+  check_metric(options.metric);
+  check_weights<acc>(options.weights);
   assign_plan const plan = plan_assignment<T>(exec);
   workspace block(exec);
-  auto pieces = block.lay_out([&](arena& memory) { return inertia_memory<T>(x, c, plan, memory); });
+  auto pieces = block.lay_out(
+      [&](arena& memory) { return inertia_memory<T>(x, c, options.metric, plan, memory); });
   if (sums == nullptr) sums = pieces.sums;
-  pieces.assign.prepare();
-  pieces.assign.queue_points(exec.stream);
-  pieces.assign.queue_centroids(exec.stream);
-  pieces.assign.queue_labels(pieces.labels, nullptr, exec.stream);
-  pieces.assign.queue_distances(pieces.labels, nullptr, sums, 1, exec.stream);
+  pieces.nearest.start(exec.stream);
+  assignment<T> const& search = pieces.nearest.search();
+  search.queue_labels(pieces.labels, nullptr, exec.stream);
+  search.queue_distances(pieces.labels, nullptr, sums, 1, exec.stream,
+                         options.weights.template get<acc>());
   ended(sums);
 }
+
+// The workspace of top_k.
+template <class T>
+struct top_k_memory {
+  query<T> near;
+  nearest_j_search<T> several;
+
+  top_k_memory(matrix_view<T const> const& x, matrix_view<centroid_t<T> const> const& c,
+               std::int32_t j, metric of, assign_plan const& plan, arena& memory)
+      : near(x, c, of, plan, memory), several(x, c.rows, j, plan, memory) {}
+};
 
 }  // namespace FLASH_KMEANS_ABI
 }  // namespace detail
@@ -54,12 +69,13 @@ void run_inertia(matrix_view<T const> const& x, matrix_view<centroid_t<T> const>
 inline namespace FLASH_KMEANS_ABI {
 
 /// Bytes of execution::workspace that predict and predict_async need for these shapes on the
-/// current device. The data is not read, and pointers may be null, which counts as aligned. exec:
-/// kernel and precision count.
+/// current device. The data is not read, and pointers may be null, which counts as aligned.
+/// options: metric counts; exec: kernel and precision count.
 ///
 /// Roughly 4 b k bytes (8 for double), 2 b k d more for half and bfloat16 points, and 16 KiB a
-/// problem. On Hopper 32 b k, 2 b k d (6 for native, 4 for tf32 float) and 0.5 MiB, and a copy of
-/// points that the sm90 kernel cannot read where they lie:
+/// problem. metric::cosine: b k d elements of the centroids' type more, d rounded up to 16 bytes. On
+/// Hopper 32 b k, 2 b k d (6 for native, 4 for tf32 float) and 0.5 MiB, and a copy of points that
+/// the sm90 kernel cannot read where they lie:
 /// @code{.cpp}
 /// native float                                     6 b n d bytes, three bfloat16 pieces
 /// rows that do not start on multiples of 16 bytes  b n d elements, d rounded up to 16 bytes
@@ -68,27 +84,33 @@ inline namespace FLASH_KMEANS_ABI {
 /// the kernel simt or sm80 avoids it.
 template <class P, class C>
 std::size_t predict_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids,
-                                    execution const& exec = {}) {
+                                    query_options const& options = {}, execution const& exec = {}) {
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
   detail::check_centroid_type<P, C>();
   detail::check_shapes(x, centroids);
+  detail::check_metric(options.metric);
   detail::arena sizing;
-  detail::assignment<T>(x, centroids, detail::plan_assignment<T>(exec), sizing);
+  detail::query<T>(x, centroids, options.metric, detail::plan_assignment<T>(exec), sizing);
   return sizing.used();
 }
 
 /// The nearest centroid of every point, queued on the stream. Returns the kernel that it runs on.
 ///
 /// @param[in] x device, [b][n][d], as for fit; n >= 1, and k may exceed n
-/// @param[in] centroids device, [b][k][d], float (double for double points); rounded to the type of
-///     half and bfloat16 points for the comparison
-/// @param[out] outputs device: labels [b][n] int32, and optionally distances [b][n]: the squared
-///     distance to that centroid, from differences in the centroids' own type; a plain label
-///     pointer converts
+/// @param[in] centroids device, [b][k][d], float (double for double points), of any length; under
+///     metric::cosine scaled to length 1, where they differ from it by more than rounding; rounded
+///     to the type of half and bfloat16 points for the comparison
+/// @param[out] outputs device: labels [b][n] int32, and optionally distances [b][n]: the metric's
+///     distance to that centroid (euclidean: squared, from differences), computed in the centroids'
+///     own type; a plain label pointer converts
+/// @param[in] options metric
 /// @param[in] exec stream, workspace (predict_workspace_bytes), forced kernel, precision of float
 ///
-/// Ties go to the lowest index; a NaN never wins, and a point with a NaN gets label 0.
+/// Ties go to the lowest index, so a point of zeros gets label 0 under metric::cosine, at distance
+/// 1; so does one whose centroids are all zeros. A NaN never wins, and a point with a NaN gets label
+/// 0. A distance that is not finite is NaN: that of a point that holds a NaN or an infinity, or whose
+/// squares or products overflow the centroids' type.
 /// Cost: 2 b n k d FLOPs and one read of the points, one more for distances.
 /// Deterministic. Synchronises nothing and, given a workspace, allocates nothing; can be captured
 /// into a CUDA graph.
@@ -97,23 +119,23 @@ std::size_t predict_workspace_bytes(matrix_view<P> const& x, matrix_view<C> cons
 template <class P, class C>
 assign_kernel predict_async(matrix_view<P> const& x, matrix_view<C> const& centroids,
                             predict_outputs<centroid_t<P>> const& outputs,
-                            execution const& exec = {}) {
+                            query_options const& options = {}, execution const& exec = {}) {
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
   detail::check_centroid_type<P, C>();
   detail::check_views(x, centroids);
   detail::check_pointer(outputs.labels, "labels");
   detail::check_optional(outputs.distances, "distances");
+  detail::check_metric(options.metric);
   detail::assign_plan const plan = detail::plan_assignment<T>(exec);
   detail::workspace block(exec);
-  auto assignment = block.lay_out(
-      [&](detail::arena& memory) { return detail::assignment<T>(x, centroids, plan, memory); });
-  assignment.prepare();
-  assignment.queue_points(exec.stream);
-  assignment.queue_centroids(exec.stream);
-  assignment.queue_labels(outputs.labels, nullptr, exec.stream);
+  auto nearest = block.lay_out([&](detail::arena& memory) {
+    return detail::query<T>(x, centroids, options.metric, plan, memory);
+  });
+  nearest.start(exec.stream);
+  nearest.search().queue_labels(outputs.labels, nullptr, exec.stream);
   if (outputs.distances != nullptr) {
-    assignment.queue_distances(outputs.labels, outputs.distances, nullptr, 0, exec.stream);
+    nearest.search().queue_distances(outputs.labels, outputs.distances, nullptr, 0, exec.stream);
   }
   return plan.kernel;
 }
@@ -121,55 +143,195 @@ assign_kernel predict_async(matrix_view<P> const& x, matrix_view<C> const& centr
 /// predict_async, then waits for the stream.
 template <class P, class C>
 assign_kernel predict(matrix_view<P> const& x, matrix_view<C> const& centroids,
-                      predict_outputs<centroid_t<P>> const& outputs, execution const& exec = {}) {
-  assign_kernel const kernel = predict_async(x, centroids, outputs, exec);
+                      predict_outputs<centroid_t<P>> const& outputs,
+                      query_options const& options = {}, execution const& exec = {}) {
+  assign_kernel const kernel = predict_async(x, centroids, outputs, options, exec);
   detail::check_cuda(cudaStreamSynchronize(exec.stream), "predict");
   return kernel;
 }
 
-/// Bytes of execution::workspace that inertia and inertia_async need for these shapes on the
-/// current device: as predict_workspace_bytes, and 4 b n bytes more.
+/// Bytes of execution::workspace that top_k and top_k_async need for these shapes on the current
+/// device: as predict_workspace_bytes for the kernels simt and sm80, and lists of 8 bytes (12 for
+/// double) x j for each of at most 2 x 128 points (64 for double) a multiprocessor, 17 MiB on an
+/// H200 for j = 64. The data is not read, and pointers may be null.
 template <class P, class C>
-std::size_t inertia_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids,
-                                    execution const& exec = {}) {
+std::size_t top_k_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids, int j,
+                                  query_options const& options = {}, execution const& exec = {}) {
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
   detail::check_centroid_type<P, C>();
   detail::check_shapes(x, centroids);
+  detail::check_j(j, centroids.rows, detail::kMaxNearest);
+  detail::check_metric(options.metric);
   detail::arena sizing;
-  detail::inertia_memory<T>(x, centroids, detail::plan_assignment<T>(exec), sizing);
+  detail::top_k_memory<T>(x, centroids, j, options.metric, detail::plan_nearest_j<T>(exec), sizing);
   return sizing.used();
 }
 
-/// Sum over points of the squared distance to the nearest centroid, one per problem, queued on the
+/// The j nearest centroids of every point, nearest first, queued on the stream: what an index of
+/// inverted lists probes with. Returns the kernel that it runs on.
+///
+/// @param[in] x,centroids as for predict_async
+/// @param[in] j how many, 1 <= j <= min(k, 64)
+/// @param[out] outputs device: labels [b][n][j] int32, and optionally distances [b][n][j], each
+///     computed as predict_async does; a plain label pointer converts
+/// @param[in] options metric
+/// @param[in] exec stream, workspace (top_k_workspace_bytes), forced kernel: simt, or sm80 for half
+///     and bfloat16; precision has no effect
+///
+/// Ties go to the lowest index. The order is that of the scores which predict compares, so the first
+/// label is that of predict on the same kernel, and distances, which are computed anew from the
+/// centroids as given, may be out of order by rounding. Centroids whose scores are not finite come
+/// last, in order of their index: of a point that holds a NaN or an infinity the labels are 0 to j -
+/// 1 and the distances NaN.
+/// Cost: 2 b n k d FLOPs on the tensor cores for half and bfloat16 (kernel sm80, on Hopper too) and
+/// on the FMA units for float and double, and one read of the points. About j (1 + ln(k / j))
+/// centroids a point are sorted into its list, which costs as much as the products where j is large
+/// and k d is not. The n x k scores never reach memory. With few points the centroids are divided
+/// among blocks too. Distances: 3 b n j d FLOPs and a read of as many centroids.
+/// Deterministic. Synchronises nothing and, given a workspace, allocates nothing; can be captured
+/// into a CUDA graph. Throws as predict_async.
+template <class P, class C>
+assign_kernel top_k_async(matrix_view<P> const& x, matrix_view<C> const& centroids, int j,
+                          top_k_outputs<centroid_t<P>> const& outputs,
+                          query_options const& options = {}, execution const& exec = {}) {
+  using T = std::remove_const_t<P>;
+  detail::check_point_type<T>();
+  detail::check_centroid_type<P, C>();
+  detail::check_views(x, centroids);
+  detail::check_j(j, centroids.rows, detail::kMaxNearest);
+  detail::check_pointer(outputs.labels, "labels");
+  detail::check_optional(outputs.distances, "distances");
+  detail::check_metric(options.metric);
+  detail::assign_plan const plan = detail::plan_nearest_j<T>(exec);
+  detail::workspace block(exec);
+  auto pieces = block.lay_out([&](detail::arena& memory) {
+    return detail::top_k_memory<T>(x, centroids, j, options.metric, plan, memory);
+  });
+  pieces.several.prepare();
+  pieces.near.start(exec.stream);
+  detail::assignment<T> const& search = pieces.near.search();
+  pieces.several.queue(search.products(), outputs.labels, exec.stream);
+  if (outputs.distances != nullptr) {
+    search.queue_distances(outputs.labels, j, outputs.distances, exec.stream);
+  }
+  return plan.kernel;
+}
+
+/// top_k_async, then waits for the stream.
+template <class P, class C>
+assign_kernel top_k(matrix_view<P> const& x, matrix_view<C> const& centroids, int j,
+                    top_k_outputs<centroid_t<P>> const& outputs, query_options const& options = {},
+                    execution const& exec = {}) {
+  assign_kernel const kernel = top_k_async(x, centroids, j, outputs, options, exec);
+  detail::check_cuda(cudaStreamSynchronize(exec.stream), "top_k");
+  return kernel;
+}
+
+/// Bytes of execution::workspace that transform and transform_async need for these shapes: none, but
+/// under metric::cosine b k d elements of the centroids' type, d rounded up to 16 bytes.
+template <class P, class C>
+std::size_t transform_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids,
+                                      query_options const& options = {}) {
+  using T = std::remove_const_t<P>;
+  detail::check_point_type<T>();
+  detail::check_centroid_type<P, C>();
+  detail::check_shapes(x, centroids);
+  detail::check_metric(options.metric);
+  detail::arena sizing;
+  detail::query_masters<centroid_t<T>>(centroids, options.metric, sizing);
+  return sizing.used();
+}
+
+/// Distances of all points to all centroids, queued on the stream.
+///
+/// @param[in] x,centroids as for predict_async, but centroids are not rounded to the type of points
+/// @param[out] distances device, [b][n][k] in the centroids' type: rows any distance apart, which must
+///     not overlap; the metric's distance, euclidean: squared
+/// @param[in] options metric
+/// @param[in] exec stream, workspace (transform_workspace_bytes); kernel and precision have no effect
+///
+/// Squared distances are sums of squared differences, so nothing cancels; a distance that is not
+/// finite is NaN, as in predict_async.
+/// Cost: 3 b n k d FLOPs (2 for other metrics than euclidean) on the FMA units, one write of
+/// distances; points and centroids are read once for every 128 (64 for double) of the other.
+/// Deterministic. Synchronises nothing and, given a workspace or none needed, allocates nothing; can
+/// be captured into a CUDA graph. Throws as predict_async.
+template <class P, class C>
+void transform_async(matrix_view<P> const& x, matrix_view<C> const& centroids,
+                     matrix_view<std::remove_const_t<C>> const& distances,
+                     query_options const& options = {}, execution const& exec = {}) {
+  using T = std::remove_const_t<P>;
+  using acc = centroid_t<T>;
+  detail::check_point_type<T>();
+  detail::check_centroid_type<P, C>();
+  detail::check_views(x, centroids);
+  detail::check_distances(distances, x, centroids.rows);
+  detail::check_metric(options.metric);
+  detail::workspace block(exec);
+  auto masters = block.lay_out([&](detail::arena& memory) {
+    return detail::query_masters<acc>(centroids, options.metric, memory);
+  });
+  masters.queue(exec.stream);
+  detail::queue_transform<T>(x, masters.view(), distances, options.metric, exec.stream);
+}
+
+/// transform_async, then waits for the stream.
+template <class P, class C>
+void transform(matrix_view<P> const& x, matrix_view<C> const& centroids,
+               matrix_view<std::remove_const_t<C>> const& distances,
+               query_options const& options = {}, execution const& exec = {}) {
+  transform_async(x, centroids, distances, options, exec);
+  detail::check_cuda(cudaStreamSynchronize(exec.stream), "transform");
+}
+
+/// Bytes of execution::workspace that inertia and inertia_async need for these shapes on the
+/// current device: as predict_workspace_bytes, and 4 b n + 8 b bytes more.
+template <class P, class C>
+std::size_t inertia_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids,
+                                    query_options const& options = {}, execution const& exec = {}) {
+  using T = std::remove_const_t<P>;
+  detail::check_point_type<T>();
+  detail::check_centroid_type<P, C>();
+  detail::check_shapes(x, centroids);
+  detail::check_metric(options.metric);
+  detail::arena sizing;
+  detail::inertia_memory<T>(x, centroids, options.metric, detail::plan_assignment<T>(exec), sizing);
+  return sizing.used();
+}
+
+/// Sum over points of weight x distance to the nearest centroid, one per problem, queued on the
 /// stream.
 ///
 /// @param[in] x,centroids as for predict_async
-/// @param[out] sums device, [b] double, in squared units of the features
+/// @param[out] sums device, [b] double; euclidean: in squared units of the features
+/// @param[in] options metric, and weights: device, [b][n], float (double for double points)
 /// @param[in] exec stream, workspace (inertia_workspace_bytes), forced kernel, precision
 ///
-/// Cost: one assignment and one more read of the points. Distances come from differences; sums run
-/// in double and in a fixed order, so the result is deterministic.
-/// Synchronises nothing and, given a workspace, allocates nothing; throws as predict_async.
+/// Points whose distance is not finite (see predict_async) are left out of the sum.
+/// Cost: one assignment and one more read of the points. Distances are those of predict_async; sums
+/// run in double and in a fixed order, so the result is deterministic.
+/// Synchronises nothing and, given a workspace, allocates nothing; throws as predict_async, and
+/// std::invalid_argument where weights are of the other type.
 template <class P, class C>
 void inertia_async(matrix_view<P> const& x, matrix_view<C> const& centroids, double* sums,
-                   execution const& exec = {}) {
+                   query_options const& options = {}, execution const& exec = {}) {
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
   detail::check_centroid_type<P, C>();
   detail::check_pointer(sums, "sums");
-  detail::run_inertia<T>(x, centroids, sums, exec, [](double const*) {});
+  detail::run_inertia<T>(x, centroids, sums, options, exec, [](double const*) {});
 }
 
 /// inertia_async, then waits for the stream; returns the sum over the problems.
 template <class P, class C>
 double inertia(matrix_view<P> const& x, matrix_view<C> const& centroids,
-               execution const& exec = {}) {
+               query_options const& options = {}, execution const& exec = {}) {
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
   detail::check_centroid_type<P, C>();
   double total = 0;
-  detail::run_inertia<T>(x, centroids, nullptr, exec, [&](double const* sums) {
+  detail::run_inertia<T>(x, centroids, nullptr, options, exec, [&](double const* sums) {
     total = detail::fetch_sum(sums, x.batch_count(), exec.stream, "inertia");
   });
   return total;

@@ -157,7 +157,7 @@ enum class init_method {
 enum class metric {
   /// squared distance |x - c|^2; a centroid is the mean of its points
   euclidean,
-  /// 1 - x.c / (|x| |c|); a centroid is the mean of its points' directions, scaled to length 1
+  /// 1 - x.c / (|x| |c|), 1 where either is zero, never negative; a centroid is the mean of its points' directions, scaled to length 1
   /// (spherical k-means). Points need not be normalised. A point of zeros has distance 1 to
   /// everything, gets label 0 and counts nowhere in the sums. A cluster whose directions add up to
   /// nothing keeps its centroid.
@@ -345,11 +345,24 @@ struct fit_outputs {
 template <class C>
 struct predict_outputs {
   std::int32_t* labels = nullptr;  ///< [b][n], contiguous, required
-  C* distances = nullptr;          ///< [b][n], optional: squared distance to the nearest centroid
+  C* distances = nullptr;  ///< [b][n], optional: the metric's distance to the nearest centroid
+                           ///< (euclidean: squared)
 
   predict_outputs() = default;
   /// From labels alone, or with distances.
   predict_outputs(std::int32_t* labels_, C* distances_ = nullptr)
+      : labels(labels_), distances(distances_) {}
+};
+
+/// What top_k writes. A plain label pointer converts. C is the type of the centroids.
+template <class C>
+struct top_k_outputs {
+  std::int32_t* labels = nullptr;  ///< [b][n][j], contiguous, required: the nearest first
+  C* distances = nullptr;          ///< [b][n][j], optional: the metric's distances to them
+
+  top_k_outputs() = default;
+  /// From labels alone, or with distances.
+  top_k_outputs(std::int32_t* labels_, C* distances_ = nullptr)
       : labels(labels_), distances(distances_) {}
 };
 

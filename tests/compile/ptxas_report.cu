@@ -11,6 +11,8 @@ template <class T>
 void call(fk::matrix_view<T const> x, fk::matrix_view<fk::centroid_t<T>> c, std::int32_t* labels) {
   fk::fit(x, c, labels);
   fk::predict(x, c, labels);
+  fk::top_k(x, c, 1, labels);
+  fk::transform(x, c, c);
   fk::inertia(x, c);
   fk::update_centroids(x, labels, c);
   fk::sum_by_cluster(x, labels, c);

@@ -388,7 +388,7 @@ TYPED_TEST(assign, small_inertia_exact) {
     device_matrices<centroid_of<T>> const centroids(c);
     double const expected = reference_inertia(x, c, reference_assign(x, c));
     for (fk::assign_kernel const kernel : kernels_for<T>()) {
-      EXPECT_EQ(fk::inertia(points.const_view(), centroids.const_view(), on_kernel(kernel)),
+      EXPECT_EQ(fk::inertia(points.const_view(), centroids.const_view(), {}, on_kernel(kernel)),
                 expected)
           << fk::to_string(kernel);
     }

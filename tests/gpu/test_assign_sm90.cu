@@ -287,7 +287,7 @@ void expect_labels_of_contiguous(std::vector<matrix> const& x, std::vector<matri
   for (fk::execution const& way : ways<T>()) {
     SCOPED_TRACE(name_of(way));
     guarded_buffer<unsigned char> const memory(
-        fk::predict_workspace_bytes(points.const_view(), centroids.const_view(), way));
+        fk::predict_workspace_bytes(points.const_view(), centroids.const_view(), {}, way));
     fk::execution exec = way;
     exec.workspace = memory.data();
     exec.workspace_bytes = memory.size();
@@ -551,7 +551,7 @@ TEST_F(assign_sm90_half, huge_points_exact) {
   device_matrices<float> const centroids(c);
   device_buffer<std::int32_t> const labels(static_cast<std::size_t>(n));
   fk::predict_outputs<float> const out{labels.data()};
-  fk::predict(fk::matrix_view<__half const>(x.data(), n, d), centroids.const_view(), out,
+  fk::predict(fk::matrix_view<__half const>(x.data(), n, d), centroids.const_view(), out, {},
               on_sm90());
   constexpr std::int64_t kRows = 1000;
   for (std::int64_t const from :
@@ -681,7 +681,7 @@ std::int64_t wrong_labels(kind what, std::int64_t n, std::int64_t k, std::uint64
   fill_with_points<<<4096, 256>>>(x.data(), n, D, c.data(), static_cast<int>(k), what, seed);
   FLASH_KMEANS_CUDA_CHECK(cudaGetLastError());
   fk::predict_outputs<centroid_of<T>> const out{labels.data()};
-  fk::predict(fk::matrix_view<T const>(x.data(), n, D), centroids.const_view(), out, exec);
+  fk::predict(fk::matrix_view<T const>(x.data(), n, D), centroids.const_view(), out, {}, exec);
   if (spoilt) {
     std::int32_t label = 0;
     std::int32_t* const there = labels.data() + n / 2;

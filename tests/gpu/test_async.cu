@@ -184,14 +184,14 @@ TYPED_TEST(async, small_other_verbs_in_an_exact_workspace) {
     exact_workspace const for_predict(
         fk::predict_workspace_bytes(points.const_view(), centroids.const_view()));
     fk::predict_outputs<C> const predict_out{labels.data(), distances.data()};
-    EXPECT_EQ(fk::predict_async(points.const_view(), centroids.const_view(), predict_out,
+    EXPECT_EQ(fk::predict_async(points.const_view(), centroids.const_view(), predict_out, {},
                                 for_predict.on(stream)),
               plain.kernel);
 
     guarded_buffer<double> const inertia(1);
     exact_workspace const for_inertia(
         fk::inertia_workspace_bytes(points.const_view(), centroids.const_view()));
-    fk::inertia_async(points.const_view(), centroids.const_view(), inertia.data(),
+    fk::inertia_async(points.const_view(), centroids.const_view(), inertia.data(), {},
                       for_inertia.on(stream));
 
     // Takes the labels that predict_async has queued before it.
@@ -377,13 +377,13 @@ TYPED_TEST(async, nothing_waits_for_the_stream) {
   {
     SCOPED_TRACE("predict_async");
     fk::predict_outputs<C> const out{buffers.labels.data(), distances.data()};
-    expect_it_does_not_wait(stream, memory,
-                            [&](fk::execution const& exec) { fk::predict_async(x, c, out, exec); });
+    expect_it_does_not_wait(
+        stream, memory, [&](fk::execution const& exec) { fk::predict_async(x, c, out, {}, exec); });
   }
   {
     SCOPED_TRACE("inertia_async");
     expect_it_does_not_wait(stream, memory, [&](fk::execution const& exec) {
-      fk::inertia_async(x, c, scalars.data(), exec);
+      fk::inertia_async(x, c, scalars.data(), {}, exec);
     });
   }
   {
@@ -428,7 +428,7 @@ TYPED_TEST(async, small_input_and_output_of_kernels_next_to_a_call) {
     SCOPED_TRACE(fk::to_string(kernel));
     fk::execution const wanted = on_kernel(kernel);
     exact_workspace const memory(
-        fk::predict_workspace_bytes(points.const_view(), centroids.const_view(), wanted));
+        fk::predict_workspace_bytes(points.const_view(), centroids.const_view(), {}, wanted));
     fk::execution exec = memory.on(stream);
     exec.kernel = kernel;
     guarded_buffer<std::int32_t> const labels(n);
@@ -439,7 +439,7 @@ TYPED_TEST(async, small_input_and_output_of_kernels_next_to_a_call) {
                                               new_points[round % 2]->const_view().data, n * d);
       late_copy_kernel<<<1, 256, 0, stream>>>(
           centroids.view().data, new_centroids[round / 2 % 2]->const_view().data, k * d);
-      fk::predict_async(points.const_view(), centroids.const_view(), {labels.data()}, exec);
+      fk::predict_async(points.const_view(), centroids.const_view(), {labels.data()}, {}, exec);
       late_copy_kernel<<<1, 256, 0, stream>>>(seen.back()->data(), labels.data(), n);
       FLASH_KMEANS_CUDA_CHECK(cudaGetLastError());
     }
@@ -808,8 +808,8 @@ TYPED_TEST(async, small_other_verbs_are_captured) {
   fk::execution const exec = memory.on(stream);
   auto const queue = [&] {
     fk::init_centroids_async(points.const_view(), centroids.view(), given(1, 0), exec);
-    fk::predict_async(points.const_view(), centroids.const_view(), out, exec);
-    fk::inertia_async(points.const_view(), centroids.const_view(), scalars.data(), exec);
+    fk::predict_async(points.const_view(), centroids.const_view(), out, {}, exec);
+    fk::inertia_async(points.const_view(), centroids.const_view(), scalars.data(), {}, exec);
     fk::update_centroids_async(points.const_view(), labels.data(), centroids.view(), update_out,
                                exec);
   };

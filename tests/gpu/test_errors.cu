@@ -57,6 +57,7 @@ struct arguments {
   fk::fit_status* status = nullptr;
   double* scalars = nullptr;
   fk::fit_options options;
+  fk::query_options query;
   fk::execution exec;
 };
 
@@ -129,12 +130,13 @@ std::vector<verb<T>> verbs() {
       {"fit", kFit, [=](A const& a) { fk::fit(a.x, a.c, fit_out(a), a.options, a.exec); }},
       {"fit_async", kFit,
        [=](A const& a) { fk::fit_async(a.x, a.c, fit_out(a), a.options, a.exec); }},
-      {"predict", kPredict, [=](A const& a) { fk::predict(a.x, a.c, predict_out(a), a.exec); }},
+      {"predict", kPredict,
+       [=](A const& a) { fk::predict(a.x, a.c, predict_out(a), a.query, a.exec); }},
       {"predict_async", kPredict,
-       [=](A const& a) { fk::predict_async(a.x, a.c, predict_out(a), a.exec); }},
-      {"inertia", kInertia, [](A const& a) { fk::inertia(a.x, a.c, a.exec); }},
+       [=](A const& a) { fk::predict_async(a.x, a.c, predict_out(a), a.query, a.exec); }},
+      {"inertia", kInertia, [](A const& a) { fk::inertia(a.x, a.c, a.query, a.exec); }},
       {"inertia_async", kInertia,
-       [](A const& a) { fk::inertia_async(a.x, a.c, a.scalars, a.exec); }},
+       [](A const& a) { fk::inertia_async(a.x, a.c, a.scalars, a.query, a.exec); }},
       {"update_centroids", kUpdate,
        [=](A const& a) { fk::update_centroids(a.x, a.labels, a.c, update_out(a), a.exec); }},
       {"update_centroids_async", kUpdate,

@@ -337,7 +337,7 @@ void expect_consistent(std::vector<shape> const& shapes) {
       auto const predicted =
           run_predict<T>(points.const_view(), centroids.const_view(), on_kernel(kernel));
       ASSERT_EQ(predicted.labels, run.labels);
-      ASSERT_EQ(fk::inertia(points.const_view(), centroids.const_view(), on_kernel(kernel)),
+      ASSERT_EQ(fk::inertia(points.const_view(), centroids.const_view(), {}, on_kernel(kernel)),
                 run.status[0].inertia);
     }
   }

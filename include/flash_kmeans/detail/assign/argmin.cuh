@@ -1,7 +1,8 @@
 // The running best of one point, and what every assignment kernel is given.
 //
 // |x - c|^2 = |x|^2 - 2 (x.c - |c|^2/2), so the nearest centroid has the largest score x.c -
-// |c|^2/2. |x|^2 is never formed: it would only cost range and rounding.
+// |c|^2/2. |x|^2 is never formed: it would only cost range and rounding. Of the other metrics the
+// score is x.c. A metric is what is multiplied and added, made ready before; kernels do not know it.
 #pragma once
 
 #include <cstdint>
@@ -43,6 +44,9 @@ struct best_score {
     }
   }
 
+  // Only a point that holds an infinity, or products that overflow, score infinity.
+  __device__ std::int32_t label() const { return score < kInfinity<Acc> ? index : 0; }
+
   // Over neighbouring lanes, a power of two of them.
   __device__ void merge_lanes(int lanes) {
     for (int step = lanes / 2; step > 0; step /= 2) {
@@ -57,7 +61,7 @@ template <class T>
 struct assign_params {
   device_matrix<T const> x;   // [b][n][d]
   device_matrix<T const> c;   // [b][k][d], in the type of the points (operand.cuh)
-  centroid_t<T> const* bias;  // [b][bias_stride], -|c|^2/2, -inf from k on
+  centroid_t<T> const* bias;  // [b][bias_stride], -inf from k on (operand.cuh)
   std::int64_t bias_stride;
   std::int32_t* labels;      // [b][n]
   fit_status const* status;  // [b] or null: problems that have converged keep their labels
@@ -67,6 +71,24 @@ struct assign_params {
   std::int64_t tiles;  // over all problems
 
   __device__ bool skips(std::int64_t problem) const { return has_converged(status, problem); }
+};
+
+// What a block searches at once: a tile of points among centroids [first, last).
+struct search_unit {
+  std::int64_t tile;
+  std::int32_t first, last;
+};
+
+// What every search policy for one nearest centroid shares: a unit is a tile and all centroids.
+template <class T>
+struct nearest_units {
+  using params = assign_params<T>;
+  struct shared {};  // memory that it needs besides its kernel's
+
+  __device__ static std::int64_t units(params const& p) { return p.tiles; }
+  __device__ static search_unit unit(params const& p, std::int64_t number) {
+    return {number, 0, p.k};
+  }
 };
 
 }  // namespace FLASH_KMEANS_ABI

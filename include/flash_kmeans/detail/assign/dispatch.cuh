@@ -21,6 +21,7 @@
 #include "kernel_simt.cuh"
 #include "kernel_sm80.cuh"
 #include "kernel_sm90.cuh"
+#include "metrics.cuh"
 #include "operand.cuh"
 #include "tiles.hpp"
 
@@ -49,9 +50,10 @@ bool kernel_runs(assign_kernel kernel) {
       }
       return false;
     case assign_kernel::sm80:
-      if constexpr (is_half_v<T>) return runs_here(sm80_kernel<T, true>, kSm80Threads);
+      if constexpr (is_half_v<T>)
+        return runs_here(sm80_kernel<T, true, sm80_nearest<T>>, kSm80Threads);
       return false;
-    case assign_kernel::simt: return runs_here(simt_kernel<T>, kSimtThreads);
+    case assign_kernel::simt: return runs_here(simt_kernel<T, simt_nearest_of<T>>, kSimtThreads);
     default: return false;
   }
 }
@@ -80,15 +82,26 @@ assign_plan plan_assignment(execution const& exec) {
                    "flash_kmeans: the program holds no kernel that this device can run");
 }
 
+// Calls use(terms) with what distances of the metric are made of.
+template <class Use>
+void with_terms(metric of, Use&& use) {
+  switch (of) {
+    case metric::euclidean: return use(euclidean_terms{});
+    case metric::cosine: return use(cosine_terms{});
+    case metric::inner_product: return use(inner_product_terms{});
+  }
+}
+
 // Everything that an assignment needs besides points, masters and labels, and the launches over it.
 template <class T>
 class assignment {
  public:
   using acc = centroid_t<T>;
 
+  // c: masters; of the cosine metric, of length 1 or zeros (queries.cuh).
   assignment(matrix_view<T const> const& x, matrix_view<acc const> const& c,
-             assign_plan const& plan, arena& memory)
-      : x_(x), c_(c), shape_{x.batch_count(), x.rows, c.rows, x.cols}, plan_(plan) {
+             assign_plan const& plan, arena& memory, metric of = metric::euclidean)
+      : x_(x), c_(c), shape_{x.batch_count(), x.rows, c.rows, x.cols}, plan_(plan), metric_(of) {
     bool const sm90 = plan_.kernel == assign_kernel::sm90;
     bias_stride_ = round_up<std::int64_t>(shape_.k, sm90 ? kSm90BiasPadding : kBiasPadding);
     if (sm90) {
@@ -116,9 +129,9 @@ class assignment {
     });
     // Enough blocks to fill a GPU however large the problem, and few enough partial sums to add in
     // one block.
-    constexpr std::int64_t kRowsPerBlock = 256, kBlocksPerProblem = 2048;
+    constexpr std::int64_t kBlocksPerProblem = 2048;
     rows_per_block_ = ceil_div(shape_.n, kBlocksPerProblem);
-    if (rows_per_block_ < kRowsPerBlock) rows_per_block_ = kRowsPerBlock;
+    if (rows_per_block_ < kDistanceRows) rows_per_block_ = kDistanceRows;
     blocks_per_problem_ = ceil_div(shape_.n, rows_per_block_);
     partials_ = memory.take<double>(shape_.b * blocks_per_problem_);
   }
@@ -133,7 +146,7 @@ class assignment {
     } else if (plan_.kernel == assign_kernel::sm80) {
       if constexpr (is_half_v<T>) {
         allow_shared_bytes(sm80_of_points(), "sm80_kernel",
-                           sm80_shared::bytes(static_cast<std::int32_t>(shape_.d)));
+                           sm80_shared_bytes<sm80_nearest<T>>(static_cast<std::int32_t>(shape_.d)));
       }
     }
   }
@@ -181,8 +194,13 @@ class assignment {
 
   // Where and in which form whoever moves a centroid makes it ready for the next assignment.
   operand_params<T> operand() const {
-    return {operand_,     operand_ld_,  bias_,
-            bias_pieces_, bias_stride_, static_cast<std::int32_t>(shape_.k)};
+    return {operand_,
+            operand_ld_,
+            bias_,
+            bias_pieces_,
+            bias_stride_,
+            static_cast<std::int32_t>(shape_.k),
+            metric_ == metric::euclidean ? -0.5 : 0.0};
   }
 
   // Calls use(assign_form) with what the kernel multiplies.
@@ -201,12 +219,8 @@ class assignment {
     use(plain_form<T>{});
   }
 
-  // labels[b][n] of the prepared centroids. status: problems that have converged keep their labels.
-  void queue_labels(std::int32_t* labels, fit_status const* status, cudaStream_t stream) const {
-    if (plan_.kernel == assign_kernel::sm90) {
-      queue_labels_sm90(labels, status, stream);
-      return;
-    }
+  // What the kernels of every GPU multiply.
+  assign_params<T> products() const {
     assign_params<T> p{};
     p.x = device_matrix<T const>(x_);
     if constexpr (is_half_v<T>) {
@@ -217,11 +231,21 @@ class assignment {
     }
     p.bias = bias_;
     p.bias_stride = bias_stride_;
-    p.labels = labels;
-    p.status = status;
     p.n = shape_.n;
     p.k = static_cast<std::int32_t>(shape_.k);
     p.d = static_cast<std::int32_t>(shape_.d);
+    return p;
+  }
+
+  // labels[b][n] of the prepared centroids. status: problems that have converged keep their labels.
+  void queue_labels(std::int32_t* labels, fit_status const* status, cudaStream_t stream) const {
+    if (plan_.kernel == assign_kernel::sm90) {
+      queue_labels_sm90(labels, status, stream);
+      return;
+    }
+    assign_params<T> p = products();
+    p.labels = labels;
+    p.status = status;
     auto run = [&](void (*kernel)(assign_params<T>), char const* name, tile const& t, int threads,
                    std::size_t shared_bytes) {
       p.tiles_per_problem = tiles_per_problem(shape_, t);
@@ -230,41 +254,70 @@ class assignment {
     };
     if (plan_.kernel == assign_kernel::sm80) {
       if constexpr (is_half_v<T>) {
-        run(sm80_of_points(), "sm80_kernel", kSm80Tile, kSm80Threads, sm80_shared::bytes(p.d));
+        run(sm80_of_points(), "sm80_kernel", kSm80Tile, kSm80Threads,
+            sm80_shared_bytes<sm80_nearest<T>>(p.d));
       }
     } else {
-      run(simt_kernel<T>, "simt_kernel", simt_tile_v<T>, kSimtThreads, 0);
+      run(simt_kernel<T, simt_nearest_of<T>>, "simt_kernel", simt_tile_v<T>, kSimtThreads, 0);
     }
   }
 
-  // Squared distances to the labelled masters, each [b][n] or null, and their sums, one per problem
-  // and inertia_stride doubles apart, or null.
+  // Distances to the labelled masters, each [b][n] or null, and their sums, one per problem and
+  // inertia_stride doubles apart, or null. weights: [b][n], of the terms of the sums, or null.
   void queue_distances(std::int32_t const* labels, acc* distances, double* inertia,
-                       std::int64_t inertia_stride, cudaStream_t stream) const {
+                       std::int64_t inertia_stride, cudaStream_t stream,
+                       acc const* weights = nullptr) const {
     distances_params<T> p{};
-    p.x = device_matrix<T const>(x_);
-    p.c = device_matrix<acc const>(c_);
     p.labels = labels;
     p.distances = distances;
+    p.weights = weights;
     p.partials = inertia == nullptr ? nullptr : partials_;
-    p.n = shape_.n;
-    p.d = static_cast<std::int32_t>(shape_.d);
-    constexpr int V = kVector<T>;
-    bool const aligned = shape_.d % V == 0 && rows_aligned(x_, V * sizeof(T));
-    p.lanes = power_of_two_for(ceil_div<std::int64_t>(shape_.d, V), 32);
+    p.rows = shape_.n;
     p.rows_per_block = rows_per_block_;
     p.blocks_per_problem = blocks_per_problem_;
-    p.blocks = shape_.b * blocks_per_problem_;
-    launch(aligned ? distances_kernel<T, true> : distances_kernel<T, false>, "distances_kernel",
-           grid_for(p.blocks), kDistancesThreads, stream, p);
+    launch_distances(p, stream);
     if (inertia == nullptr) return;
     launch(sum_kernel<kSumThreads>, "sum_kernel", grid_for(shape_.b), kSumThreads, stream,
            sum_params{partials_, blocks_per_problem_, inertia, inertia_stride, shape_.b});
   }
 
+  // Distances of every point to `count` labelled masters: labels and distances [b][n][count].
+  void queue_distances(std::int32_t const* labels, std::int32_t count, acc* distances,
+                       cudaStream_t stream) const {
+    distances_params<T, several_labels> p{};
+    p.of.count = count;
+    p.labels = labels;
+    p.distances = distances;
+    p.rows = shape_.n * count;
+    p.rows_per_block = kDistanceRows;
+    p.blocks_per_problem = ceil_div(p.rows, p.rows_per_block);
+    launch_distances(p, stream);
+  }
+
  private:
+  // Rows of a block of distances_kernel, at least.
+  static constexpr std::int64_t kDistanceRows = 256;
+
+  template <class Labels>
+  void launch_distances(distances_params<T, Labels>& p, cudaStream_t stream) const {
+    p.x = device_matrix<T const>(x_);
+    p.c = device_matrix<acc const>(c_);
+    p.d = static_cast<std::int32_t>(shape_.d);
+    constexpr int V = kVector<T>;
+    bool const aligned = shape_.d % V == 0 && rows_aligned(x_, V * sizeof(T));
+    p.lanes = power_of_two_for(ceil_div<std::int64_t>(shape_.d, V), 32);
+    p.blocks = shape_.b * p.blocks_per_problem;
+    with_terms(metric_, [&](auto terms) {
+      using Terms = decltype(terms);
+      launch(aligned ? distances_kernel<T, true, Terms, Labels>
+                     : distances_kernel<T, false, Terms, Labels>,
+             "distances_kernel", grid_for(p.blocks), kDistancesThreads, stream, p);
+    });
+  }
+
   auto sm80_of_points() const {
-    return rows_aligned(x_, 16) ? sm80_kernel<T, true> : sm80_kernel<T, false>;
+    using search = sm80_nearest<T>;
+    return rows_aligned(x_, 16) ? sm80_kernel<T, true, search> : sm80_kernel<T, false, search>;
   }
 
   template <class Operand, int Pieces>
@@ -324,6 +377,7 @@ class assignment {
   matrix_view<acc const> c_;
   assign_shape shape_;
   assign_plan plan_;
+  metric metric_;
   void* operand_ = nullptr;
   std::int64_t operand_ld_ = 0;
   acc* bias_ = nullptr;

@@ -1,8 +1,8 @@
-// Squared distance of every point to its own centroid, and the sum per problem (the inertia).
+// Distance of every point to its own centroid, or to each of several, and the sum per problem (the
+// inertia).
 //
-// Differences are formed first and squared then, with the master centroids, so nothing cancels. A
-// group of lanes takes a row; every block sums its rows in double into one slot (kernel_sum.cuh
-// adds them up).
+// From master centroids. A group of lanes takes a row; every block sums its rows in double into one
+// slot (kernel_sum.cuh adds them up). A distance that is not finite is left out of the sum.
 #pragma once
 
 #include <cstdint>
@@ -11,21 +11,33 @@
 #include "../config.cuh"
 #include "../device_matrix.cuh"
 #include "../reduce.cuh"
+#include "metrics.cuh"
 
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
 
 inline constexpr int kDistancesThreads = 256;
 
-template <class T>
+// Labels that a point has: one, or as many as are said at run time.
+struct one_label {
+  __device__ std::int64_t point(std::int64_t row) const { return row; }
+};
+struct several_labels {
+  std::int32_t count;
+  __device__ std::int64_t point(std::int64_t row) const { return row / count; }
+};
+
+template <class T, class Labels = one_label>
 struct distances_params {
   using acc = centroid_t<T>;
   device_matrix<T const> x;    // [b][n][d]
   device_matrix<acc const> c;  // [b][k][d]
-  std::int32_t const* labels;  // [b][n]
-  acc* distances;              // [b][n] or null
+  Labels of;
+  std::int32_t const* labels;  // [b][rows], a row for each label of a point
+  acc* distances;              // [b][rows] or null
+  acc const* weights;          // [b][rows], how much each counts in the sum, or null
   double* partials;            // [b][blocks_per_problem] or null
-  std::int64_t n;
+  std::int64_t rows;
   std::int32_t d;
   std::int32_t lanes;  // a row's group of lanes: a power of two up to 32
   std::int64_t rows_per_block;
@@ -35,28 +47,28 @@ struct distances_params {
 
 // Aligned: vectors of a row are read in one access; d is a multiple of kVector. Either way a lane
 // adds the same features in the same order, so strides change no bit.
-template <class T, bool Aligned>
+template <class T, bool Aligned, class Terms, class Labels>
 FLASH_KMEANS_KERNEL void __launch_bounds__(kDistancesThreads)
-    distances_kernel(distances_params<T> const p) {
+    distances_kernel(distances_params<T, Labels> const p) {
   constexpr int V = kVector<T>;
-  using acc = typename distances_params<T>::acc;
+  using acc = centroid_t<T>;
   int const lane = threadIdx.x % p.lanes, group = threadIdx.x / p.lanes,
             groups = kDistancesThreads / p.lanes;
   for (std::int64_t block = blockIdx.x; block < p.blocks; block += gridDim.x) {
     std::int64_t const b = block / p.blocks_per_problem;
     std::int64_t const first = (block - b * p.blocks_per_problem) * p.rows_per_block;
-    std::int64_t const last = first + p.rows_per_block < p.n ? first + p.rows_per_block : p.n;
+    std::int64_t const last = first + p.rows_per_block < p.rows ? first + p.rows_per_block : p.rows;
     T const* const x = p.x.problem(b);
     acc const* const c = p.c.problem(b);
-    std::int32_t const* const labels = p.labels + b * p.n;
+    std::int32_t const* const labels = p.labels + b * p.rows;
 
     double sum = 0;
     // Whole warps go round together; a group beyond the end reads the last row again and drops it.
     for (std::int64_t base = first; base < last; base += groups) {
       std::int64_t const row = base + group, read = row < last ? row : last - 1;
-      T const* const point = x + read * p.x.ld;
+      T const* const point = x + p.of.point(read) * p.x.ld;
       acc const* const centroid = c + labels[read] * p.c.ld;
-      acc squares = 0;
+      acc sums = 0, squares = 0;
 #pragma unroll 4
       for (int i = lane * V; i < p.d; i += p.lanes * V) {
         pack<T, V> values;
@@ -71,15 +83,21 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kDistancesThreads)
 #pragma unroll
         for (int v = 0; v < V; ++v) {
           if (Aligned || i + v < p.d) {
-            acc const difference = widen<acc>(values.values[v]) - centroid[i + v];
-            squares += difference * difference;
+            acc const value = widen<acc>(values.values[v]);
+            Terms::add(sums, value, centroid[i + v]);
+            if constexpr (Terms::kLengths) squares += value * value;
           }
         }
       }
-      squares = group_sum(squares, p.lanes);
+      sums = group_sum(sums, p.lanes);
+      if constexpr (Terms::kLengths) squares = group_sum(squares, p.lanes);
       if (lane == 0 && row < last) {
-        if (p.distances != nullptr) p.distances[b * p.n + row] = squares;
-        sum += squares;
+        acc const distance = Terms::distance(sums, squares);
+        if (p.distances != nullptr) p.distances[b * p.rows + row] = distance;
+        if (distance == distance) {
+          double const weight = p.weights == nullptr ? 1 : p.weights[b * p.rows + row];
+          sum += weight * static_cast<double>(distance);
+        }
       }
     }
     if (p.partials != nullptr) {

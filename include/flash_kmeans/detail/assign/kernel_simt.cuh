@@ -3,7 +3,8 @@
 // A block of 256 threads takes t.n points and walks over all centroids, t.k at a time; every thread
 // multiplies a 16th of the points by a 16th of the centroids. Both operands pass through shared
 // memory, transposed, t.d features at a time, with the next step's values on their way in registers
-// meanwhile.
+// meanwhile. What becomes of the scores is a policy: the nearest centroid is kept in registers
+// (simt_nearest), or the j nearest in lists (nearest_j.cuh).
 #pragma once
 
 #include <cstdint>
@@ -11,44 +12,60 @@
 
 #include "../config.cuh"
 #include "argmin.cuh"
+#include "nearest_j.cuh"
+#include "simt_operand.cuh"
 #include "tiles.hpp"
 
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
 
-inline constexpr int kSimtThreads = 256;
+// Candidates of a point in nearest_j, so that all shared memory is below 48 KiB.
+inline constexpr int kSimtRoom = 24;
 
-template <class T>
-inline constexpr tile simt_tile_v = std::is_same_v<T, double> ? kSimtTileDouble : kSimtTile;
+// Keeps the nearest centroid of `Slots` points a thread.
+template <class T, int Slots>
+class simt_nearest : public nearest_units<T> {
+ public:
+  using acc = centroid_t<T>;
+  using typename nearest_units<T>::params;
+  using typename nearest_units<T>::shared;
 
-// Rows x features of one operand, on the way from global to shared memory.
-template <class T, class Acc, int Rows, int Features>
-struct simt_operand {
-  static constexpr int kRowsAtOnce = kSimtThreads / Features;
-  static constexpr int kValues = Rows / kRowsAtOnce;
-  static constexpr int kPitch = Rows + 4;  // keeps 16-byte alignment and spreads the banks
+  __device__ simt_nearest(params const& p, shared&, std::int64_t rows) : p_(p), rows_(rows) {}
 
-  Acc values[kValues];
-
-  // Rows from `rows` on and features from `features` on are zero.
-  __device__ void read(T const* base, std::int64_t ld, std::int64_t rows, std::int32_t features) {
-    int const column = threadIdx.x % Features, row = threadIdx.x / Features;
+  template <int Steps, int, class Step, class Row>
+  __device__ void take(Step&& step, Row&&) {
 #pragma unroll
-    for (int i = 0; i < kValues; ++i) {
-      int const r = row + i * kRowsAtOnce;
-      values[i] = r < rows && column < features ? widen<Acc>(base[r * ld + column]) : Acc{0};
+    for (int i = 0; i < Steps; ++i) {
+      step(i, [&](int slot, acc score, std::int32_t index) { best_[slot].offer(score, index); });
     }
   }
 
-  __device__ void store(Acc (&shared)[Features][kPitch]) const {
-    int const column = threadIdx.x % Features, row = threadIdx.x / Features;
+  __device__ void end(std::int64_t problem, std::int64_t point) {
+    int const tx = threadIdx.x % 16, ty = threadIdx.x / 16;
+    // The 16 threads of a point are neighbouring lanes.
 #pragma unroll
-    for (int i = 0; i < kValues; ++i) shared[column][row + i * kRowsAtOnce] = values[i];
+    for (int i = 0; i < Slots; ++i) {
+      best_[i].merge_lanes(16);
+      int const row = simt_own(i, ty);
+      if (tx == 0 && row < rows_) p_.labels[problem * p_.n + point + row] = best_[i].label();
+    }
   }
+
+ private:
+  params const& p_;
+  std::int64_t rows_;
+  best_score<acc> best_[Slots];
 };
 
 template <class T>
-FLASH_KMEANS_KERNEL void __launch_bounds__(kSimtThreads) simt_kernel(assign_params<T> const p) {
+using simt_nearest_of = simt_nearest<T, simt_tile_v<T>.n / 16>;
+template <class T>
+using simt_nearest_j_of = nearest_j<T, simt_tile_v<T>.n, kSimtThreads, kSimtRoom>;
+
+// Two blocks an SM where registers allow it, those of double.
+template <class T, class Search>
+FLASH_KMEANS_KERNEL void __launch_bounds__(kSimtThreads, std::is_same_v<T, double> ? 2 : 1)
+    simt_kernel(typename Search::params const p) {
   using acc = centroid_t<T>;
   constexpr tile t = simt_tile_v<T>;
   constexpr int kN = t.n / 16, kK = t.k / 16;  // products of one thread
@@ -57,21 +74,21 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSimtThreads) simt_kernel(assign_para
   __shared__ alignas(16) acc xs[t.d][points::kPitch];     // [d][n]
   __shared__ alignas(16) acc cs[t.d][centroids::kPitch];  // [d][k]
 
-  // A thread owns runs of 4 neighbours, 64 apart: 16-byte reads without bank conflicts.
-  int const tx = threadIdx.x % 16, ty = threadIdx.x / 16;
-  auto own = [](int i, int of) { return (i / 4) * 64 + of * 4 + i % 4; };
+  __shared__ typename Search::shared search_space;
 
-  for (std::int64_t tile = blockIdx.x; tile < p.tiles; tile += gridDim.x) {
-    std::int64_t const b = tile / p.tiles_per_problem;
+  int const tx = threadIdx.x % 16, ty = threadIdx.x / 16;
+  for (std::int64_t number = blockIdx.x; number < Search::units(p); number += gridDim.x) {
+    search_unit const unit = Search::unit(p, number);
+    std::int64_t const b = unit.tile / p.tiles_per_problem;
     if (p.skips(b)) continue;
-    std::int64_t const first = (tile - b * p.tiles_per_problem) * t.n;
+    std::int64_t const first = (unit.tile - b * p.tiles_per_problem) * t.n;
     std::int64_t const rows = p.n - first;
     T const* const x = p.x.problem(b) + first * p.x.ld;
     T const* const c = p.c.problem(b);
     acc const* const bias = p.bias + b * p.bias_stride;
 
-    best_score<acc> best[kN];
-    for (std::int32_t k0 = 0; k0 < p.k; k0 += t.k) {
+    Search search(p, search_space, rows);
+    for (std::int32_t k0 = unit.first; k0 < unit.last; k0 += t.k) {
       acc dot[kN][kK] = {};
       points next_x;
       centroids next_c;
@@ -90,9 +107,9 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSimtThreads) simt_kernel(assign_para
         for (int f = 0; f < t.d; ++f) {
           acc a[kN], w[kK];
 #pragma unroll
-          for (int i = 0; i < kN; ++i) a[i] = xs[f][own(i, ty)];
+          for (int i = 0; i < kN; ++i) a[i] = xs[f][simt_own(i, ty)];
 #pragma unroll
-          for (int j = 0; j < kK; ++j) w[j] = cs[f][own(j, tx)];
+          for (int j = 0; j < kK; ++j) w[j] = cs[f][simt_own(j, tx)];
 #pragma unroll
           for (int i = 0; i < kN; ++i) {
 #pragma unroll
@@ -101,22 +118,16 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSimtThreads) simt_kernel(assign_para
         }
         __syncthreads();
       }
+      search.template take<kK, kN>(
+          [&](int j, auto&& visit) {
+            std::int32_t const k = k0 + simt_own(j, tx);
+            acc const bias_of_k = bias[k];
 #pragma unroll
-      for (int j = 0; j < kK; ++j) {
-        std::int32_t const k = k0 + own(j, tx);
-        acc const minus_half_norm = bias[k];
-#pragma unroll
-        for (int i = 0; i < kN; ++i) best[i].offer(dot[i][j] + minus_half_norm, k);
-      }
+            for (int i = 0; i < kN; ++i) visit(i, dot[i][j] + bias_of_k, k);
+          },
+          [&](int i) { return simt_own(i, ty); });
     }
-
-    // The 16 threads of a point are neighbouring lanes.
-#pragma unroll
-    for (int i = 0; i < kN; ++i) {
-      best[i].merge_lanes(16);
-      int const row = own(i, ty);
-      if (tx == 0 && row < rows) p.labels[b * p.n + first + row] = best[i].index;
-    }
+    search.end(b, first);
   }
 }
 

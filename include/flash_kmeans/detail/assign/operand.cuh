@@ -1,5 +1,6 @@
 // Centroids as the assignment kernels multiply them: a copy in the type of the points where that is
-// narrower, and -|c|^2/2 of the centroid as it is multiplied.
+// narrower, and the bias of their scores: -|c|^2/2 of the centroid as it is multiplied (euclidean)
+// or 0 (cosine, whose masters have length 1, and inner product).
 #pragma once
 
 #include <cstdint>
@@ -34,11 +35,12 @@ struct operand_params {
   using acc = centroid_t<T>;
   void* operand;               // [b][pieces][k][ld] of the form's operand, zero from d on, or null
   std::int64_t ld;             // a multiple of 16 bytes
-  acc* bias;                   // [b][bias_stride], -|c|^2/2, -inf from k on, or null
+  acc* bias;                   // [b][bias_stride], -|c|^2/2 or 0, -inf from k on, or null
   __nv_bfloat16* bias_pieces;  // [b][bias_stride][16], the same in pieces as the sm90 kernel takes
                                // it, or null
   std::int64_t bias_stride;
   std::int32_t k;
+  double bias_of_squares;  // times |c|^2 is the bias: -1/2, or 0
 
   // Features [first, first + V) of centroid j of problem b. Returns what is multiplied.
   template <class Form, int V>
@@ -68,7 +70,9 @@ struct operand_params {
   // |c|^2 of the centroid as it is multiplied, for row j of problem b; rows from k on have an
   // infinite one. By one thread.
   __device__ void write_bias(std::int64_t b, std::int64_t j, double squares) const {
-    auto const value = static_cast<acc>(-0.5 * squares);
+    // 0 times infinity would be NaN.
+    auto const value =
+        static_cast<acc>(squares < kInfinity<double> ? bias_of_squares * squares : -squares);
     std::int64_t const row = b * bias_stride + j;
     if (bias != nullptr) bias[row] = value;
     if constexpr (!std::is_same_v<acc, double>) {

@@ -150,4 +150,22 @@ constexpr std::int64_t tiles_per_problem(assign_shape const& shape, tile const& 
   return (shape.n + t.n - 1) / t.n;
 }
 
+// Centroids that a point may ask for at once: two a lane of the warp that sorts them.
+inline constexpr int kMaxNearest = 64;
+
+// How a search for several nearest centroids is divided: its blocks, each with lists of its own, and
+// parts that the centroids are cut into where there are few points.
+struct nearest_j_lists {
+  std::int64_t blocks, parts, part_tiles;
+};
+
+constexpr nearest_j_lists lists_for(std::int64_t point_tiles, std::int64_t k_tiles,
+                                    std::int64_t most) {
+  std::int64_t const wanted = most / point_tiles;
+  std::int64_t const cut = wanted < 1 ? 1 : wanted < k_tiles ? wanted : k_tiles;
+  std::int64_t const part_tiles = ceil_div(k_tiles, cut);
+  std::int64_t const parts = ceil_div(k_tiles, part_tiles);
+  return {point_tiles * parts < most ? point_tiles * parts : most, parts, part_tiles};
+}
+
 }  // namespace flash_kmeans::detail
