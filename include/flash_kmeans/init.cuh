@@ -33,7 +33,7 @@ std::size_t init_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& 
   detail::check_written_type<P, C>();
   detail::check_shapes(x, centroids);
   detail::check_k_at_most_n(centroids.rows, x.rows);
-  detail::check_seeding<C>(options);
+  detail::check_seeding<C>(options, x.rows, centroids.rows);
   detail::arena sizing;
   detail::seeding<T>(x, centroids, options, detail::plan_seeding<T>(options.init, exec), sizing);
   return sizing.used();
@@ -80,7 +80,7 @@ void init_centroids_async(matrix_view<P> const& x, matrix_view<C> const& centroi
   detail::check_views(x, centroids);
   detail::check_written(centroids);
   detail::check_k_at_most_n(centroids.rows, x.rows);
-  detail::check_seeding<C>(options);
+  detail::check_seeding<C>(options, x.rows, centroids.rows);
   detail::assign_plan const plan = detail::plan_seeding<T>(options.init, exec);
   detail::workspace block(exec);
   auto seeding = block.lay_out([&](detail::arena& memory) {

@@ -173,10 +173,18 @@ void check_weights(sample_weights const& weights) {
   check_optional(weights.get<C>(), "options.weights");
 }
 
+// k-means|| numbers the points that it takes.
+inline void check_taken(fit_options const& options, std::int64_t n, std::int64_t k) {
+  if (options.init == init_method::kmeans_parallel && most_taken(n, k) > kMaxRows) {
+    throw_invalid("centroids.rows (k)", k, "must be at most 143165551 for kmeans_parallel");
+  }
+}
+
 // What init_centroids reads.
 template <class C>
-void check_seeding(fit_options const& options) {
+void check_seeding(fit_options const& options, std::int64_t n, std::int64_t k) {
   check_init(options.init);
+  check_taken(options, n, k);
   check_metric(options.metric);
   check_candidates(options.candidates);
   check_weights<std::remove_const_t<C>>(options.weights);
@@ -213,6 +221,7 @@ void check_fit(matrix_view<P> const& x, matrix_view<C> const& c, fit_outputs con
   check_optional(out.status, "status");
   check_options(options);
   check_weights<std::remove_const_t<C>>(options.weights);
+  check_taken(options, x.rows, c.rows);
 }
 
 }  // namespace flash_kmeans::detail

@@ -12,6 +12,7 @@
 #include "../math.hpp"
 #include "../workspace.cuh"
 #include "kernel_random.cuh"
+#include "parallel.cuh"
 #include "plus_plus.cuh"
 
 namespace flash_kmeans::detail {
@@ -44,14 +45,20 @@ class seeding {
     if (init_ == init_method::kmeans_plus_plus) {
       plus_plus_.emplace(x, weights, c, options.candidates, how, memory);
     }
+    if (init_ == init_method::kmeans_parallel) {
+      parallel_.emplace(x, weights, c, options.candidates, how, plan, memory);
+    }
   }
 
   // What the host does once, before anything is queued.
-  void prepare() {}
+  void prepare() {
+    if (parallel_) parallel_->prepare();
+  }
 
   void queue(std::uint64_t seed, cudaStream_t stream) const {
     if (init_ == init_method::random) queue_random(seed, stream);
     if (plus_plus_) plus_plus_->queue(seed, false, nullptr, stream);
+    if (parallel_) parallel_->queue(seed, stream);
   }
 
  private:
@@ -68,6 +75,7 @@ class seeding {
   matrix_view<acc> c_;
   init_method init_;
   std::optional<plus_plus<T>> plus_plus_;
+  std::optional<parallel_seeding<T>> parallel_;
 };
 
 }  // namespace FLASH_KMEANS_ABI
