@@ -157,4 +157,146 @@ inline reference_fit_result reference_fit(matrix const& x, matrix const& c0, int
   return result;
 }
 
+// Points that seedings choose, by draws that the caller makes: a draw gives a number in [0, 1).
+
+// The first point whose running sum of potentials exceeds `bound`; never one of potential 0.
+inline std::int64_t reference_draw(std::vector<double> const& potentials, double bound) {
+  double sum = 0;
+  std::int64_t last = -1;
+  for (std::size_t i = 0; i < potentials.size(); ++i) {
+    if (potentials[i] == 0) continue;
+    sum += potentials[i];
+    last = static_cast<std::int64_t>(i);
+    if (sum > bound) break;
+  }
+  return last;
+}
+
+inline double reference_sum(std::vector<double> const& values) {
+  double sum = 0;
+  for (double const value : values) sum += value;
+  return sum;
+}
+
+inline bool is_finite_row(matrix const& x, std::int64_t i) {
+  double sum = 0;
+  for (std::int64_t e = 0; e < x.cols; ++e) sum += x(i, e) * 0;
+  return sum == 0;
+}
+
+// Squared distance of two points, to be lowered into a running minimum: infinite where either is
+// not finite.
+inline double reference_gap(matrix const& x, std::int64_t i, std::int64_t j) {
+  return is_finite_row(x, i) && is_finite_row(x, j) ? reference_distance(x, i, x, j)
+                                                    : std::numeric_limits<double>::infinity();
+}
+
+// What is left to draw by.
+inline std::vector<double> reference_potentials(matrix const& x, std::vector<double> const& weights,
+                                                std::vector<double> const& nearest) {
+  std::vector<double> potentials(weights.size(), 0);
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    if (!is_finite_row(x, static_cast<std::int64_t>(i))) continue;
+    if (nearest[i] < std::numeric_limits<double>::infinity()) {
+      potentials[i] = weights[i] * nearest[i];
+    }
+  }
+  return potentials;
+}
+
+// Weights as potentials of the first draw.
+inline std::vector<double> reference_first(matrix const& x, std::vector<double> const& weights) {
+  std::vector<double> potentials = weights;
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    if (!is_finite_row(x, static_cast<std::int64_t>(i))) potentials[i] = 0;
+  }
+  return potentials;
+}
+
+// Greedy k-means++: draw(step, candidate).
+template <class Draw>
+std::vector<std::int64_t> reference_plus_plus(matrix const& x, std::vector<double> const& weights,
+                                              std::int64_t k, int candidates, Draw&& draw) {
+  std::vector<std::int64_t> chosen;
+  std::vector<char> is_chosen(weights.size(), 0);
+  std::vector<double> nearest(weights.size(), std::numeric_limits<double>::infinity());
+  std::vector<double> potentials = reference_first(x, weights);
+  for (std::int64_t step = 0; step < k; ++step) {
+    double const total = reference_sum(potentials);
+    std::int64_t best = -1;
+    double least = 0;
+    std::vector<double> best_nearest;
+    for (int candidate = 0; candidate < (step == 0 ? 1 : candidates); ++candidate) {
+      std::int64_t point = 0;
+      if (total > 0) {
+        point = reference_draw(potentials, draw(step, candidate) * total);
+      } else {
+        while (is_chosen[static_cast<std::size_t>(point)]) ++point;
+      }
+      std::vector<double> left = nearest;
+      for (std::int64_t i = 0; i < x.rows; ++i) {
+        double& own = left[static_cast<std::size_t>(i)];
+        double const gap = reference_gap(x, i, point);
+        if (gap < own) own = gap;
+      }
+      double const sum = reference_sum(reference_potentials(x, weights, left));
+      if (best < 0 || sum < least) {
+        best = point;
+        least = sum;
+        best_nearest = left;
+      }
+    }
+    nearest = best_nearest;
+    potentials = reference_potentials(x, weights, nearest);
+    chosen.push_back(best);
+    is_chosen[static_cast<std::size_t>(best)] = 1;
+  }
+  return chosen;
+}
+
+// What the rounds of k-means|| take, and the weight of the points nearest to each: first, a number
+// for the first point; draw(round, point).
+struct reference_rounds_result {
+  std::vector<std::int64_t> points;
+  std::vector<double> weights;
+};
+
+template <class Draw>
+reference_rounds_result reference_rounds(matrix const& x, std::vector<double> const& weights,
+                                         std::int64_t k, int rounds, double first, Draw&& draw) {
+  reference_rounds_result taken;
+  std::vector<double> nearest(weights.size(), std::numeric_limits<double>::infinity());
+  std::vector<std::size_t> owners(weights.size(), 0);
+  auto const take = [&](std::vector<std::int64_t> const& points) {
+    for (std::int64_t const point : points) {
+      for (std::int64_t i = 0; i < x.rows; ++i) {
+        double& own = nearest[static_cast<std::size_t>(i)];
+        double const gap = reference_gap(x, i, point);
+        if (gap < own) {
+          own = gap;
+          owners[static_cast<std::size_t>(i)] = taken.points.size();
+        }
+      }
+      taken.points.push_back(point);
+    }
+  };
+  std::vector<double> const weighing = reference_first(x, weights);
+  take({reference_draw(weighing, first * reference_sum(weighing))});
+  for (int round = 0; round < rounds; ++round) {
+    std::vector<double> const potentials = reference_potentials(x, weights, nearest);
+    double const total = reference_sum(potentials);
+    std::vector<std::int64_t> points;
+    for (std::int64_t i = 0; i < x.rows; ++i) {
+      double const own = potentials[static_cast<std::size_t>(i)];
+      if (own > 0 && draw(round, i) < 2.0 * static_cast<double>(k) * own / total) {
+        points.push_back(i);
+      }
+    }
+    take(points);
+  }
+  taken.weights.assign(taken.points.size(), 0);
+  for (std::size_t i = 0; i < weights.size(); ++i) taken.weights[owners[i]] += weighing[i];
+  return taken;
+}
+
 }  // namespace testing_support

@@ -1,26 +1,74 @@
 // flash_kmeans::init_centroids: the first centroids by themselves.
 #pragma once
 
+#include <cstddef>
 #include <type_traits>
 
 #include "detail/checks.hpp"
 #include "detail/init/dispatch.cuh"
+#include "detail/workspace.cuh"
 #include "types.hpp"
 
 namespace flash_kmeans {
 inline namespace FLASH_KMEANS_ABI {
 
+/// Bytes of execution::workspace that init_centroids and init_centroids_async need for these shapes
+/// and options on the current device.
+///
+/// @param[in] x,centroids shapes, strides and batch as for init_centroids_async; the data is not
+///     read, and pointers may be null, which counts as aligned
+/// @param[in] options init, candidates and metric count
+/// @param[in] exec kernel and precision count
+///
+/// None for init_method::random and given. For kmeans_plus_plus 8 bytes a point (16 of double), and 1
+/// byte a point and candidate; for kmeans_parallel 16 (24) bytes a point, about 15 k rows of the
+/// type of the points and 3 k of centroids, and what predict needs for 3 k centroids.
+/// Synchronises nothing. Throws std::invalid_argument for a bad shape or option, cuda_error without
+/// a device.
+template <class P, class C>
+std::size_t init_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids,
+                                 fit_options const& options = {}, execution const& exec = {}) {
+  using T = std::remove_const_t<P>;
+  detail::check_point_type<T>();
+  detail::check_written_type<P, C>();
+  detail::check_shapes(x, centroids);
+  detail::check_k_at_most_n(centroids.rows, x.rows);
+  detail::check_seeding<C>(options, x.rows, centroids.rows);
+  detail::arena sizing;
+  detail::seeding<T>(x, centroids, options, detail::plan_seeding<T>(options.init, exec), sizing);
+  return sizing.used();
+}
+
 /// Writes the centroids that fit would start from, queued on the stream.
 ///
 /// @param[in] x device, [b][n][d], as for fit
 /// @param[out] centroids device, [b][k][d], float (double for double points), k <= n
-/// @param[in] options init and seed are used. init_method::random: k points of every problem, drawn
-///     without replacement; the same seed draws the same points on every device and on the CPU
-///     backend. init_method::given leaves the centroids as they are.
-/// @param[in] exec stream; no workspace is needed
+/// @param[in] options init, seed, candidates, metric and weights are used
+/// @param[in] exec stream, workspace (init_workspace_bytes); a forced kernel and the precision of
+///     float count for kmeans_parallel, and `simt` for both seedings that measure
 ///
-/// Cost: k rows read and written. Deterministic. Synchronises nothing, allocates nothing; can be
-/// captured into a CUDA graph.
+/// Every centroid is a point. What each init_method does:
+/// - random: k points of every problem, drawn without replacement; the same seed draws the same
+///   points on every device and on the CPU backend.
+/// - kmeans_plus_plus: the first point is drawn with a probability in proportion to its weight,
+///   every other one is the best of options.candidates points drawn in proportion to weight x
+///   distance to the nearest centroid so far: the one that leaves the least sum of these. Distances
+///   are squared, or 1 - cos for metric::cosine. A point with a value that is not finite (or whose
+///   squared length is not), a row of zeros under metric::cosine and a point of weight 0 are not
+///   drawn. When every point coincides with a centroid or weighs nothing, the point of the lowest
+///   index that is no centroid yet is taken.
+/// - kmeans_parallel: one point as above, then five rounds that take every point with a probability
+///   of 2 k x its share in the sum of weight x distance, 3 k + 64 points a round at most; then
+///   kmeans_plus_plus among the points taken, each with the weight of all points that are nearest
+///   to it.
+/// - given leaves the centroids as they are.
+///
+/// Cost: random, k rows read and written. kmeans_plus_plus, k reads of the points and two kernels a
+/// centroid. kmeans_parallel, five assignments to 3 k + 64 centroids each and k reads of the about
+/// 10 k points taken.
+/// Deterministic: the same bits on the same device, alone and in a batch (problem i of a batch draws
+/// with its own random numbers). Synchronises nothing and, given a workspace, allocates nothing; can
+/// be captured into a CUDA graph.
 /// Throws std::invalid_argument naming argument and value before anything is queued, and
 /// cuda_error.
 template <class P, class C>
@@ -32,8 +80,14 @@ void init_centroids_async(matrix_view<P> const& x, matrix_view<C> const& centroi
   detail::check_views(x, centroids);
   detail::check_written(centroids);
   detail::check_k_at_most_n(centroids.rows, x.rows);
-  detail::check_init(options.init);
-  detail::queue_init<T>(x, centroids, options, exec.stream);
+  detail::check_seeding<C>(options, x.rows, centroids.rows);
+  detail::assign_plan const plan = detail::plan_seeding<T>(options.init, exec);
+  detail::workspace block(exec);
+  auto seeding = block.lay_out([&](detail::arena& memory) {
+    return detail::seeding<T>(x, centroids, options, plan, memory);
+  });
+  seeding.prepare();
+  seeding.queue(options.seed, exec.stream);
 }
 
 /// init_centroids_async, then waits for the stream.

@@ -111,9 +111,10 @@ enum : unsigned {
   kUpdate = 8,
   kInit = 16,
   kRuns = kFit | kPredict | kInertia | kUpdate | kInit,
-  kSizes = 32,    // *_workspace_bytes of all verbs but fit
-  kFitSize = 64,  // fit_workspace_bytes
-  kAll = 127,
+  kSizes = 32,      // *_workspace_bytes of all verbs but fit
+  kFitSize = 64,    // fit_workspace_bytes
+  kInitSize = 512,  // init_workspace_bytes
+  kAll = 127 | kInitSize,
   // Other rows by cluster, which have no centroids.
   kSum = 128,
   kGather = 256
@@ -147,6 +148,8 @@ std::vector<verb<T>> verbs() {
        [](A const& a) { fk::init_centroids_async(a.x, a.c, a.options, a.exec); }},
       {"fit_workspace_bytes", kFitSize,
        [](A const& a) { fk::fit_workspace_bytes(a.x, a.c, a.options); }},
+      {"init_workspace_bytes", kInitSize,
+       [](A const& a) { fk::init_workspace_bytes(a.x, a.c, a.options); }},
       {"predict_workspace_bytes", kSizes,
        [](A const& a) { fk::predict_workspace_bytes(a.x, a.c); }},
       {"inertia_workspace_bytes", kSizes,
@@ -261,7 +264,8 @@ TYPED_TEST(errors, small_shapes) {
   expect_all_refuse<T>(
       kAll, [](A& a) { a.c.rows = 2147483648; }, "centroids.rows (k)", "2147483648");
   expect_all_refuse<T>(
-      kFit | kInit | kFitSize, [](A& a) { a.c.rows = kN + 1; }, "centroids.rows (k)", "101");
+      kFit | kInit | kFitSize | kInitSize, [](A& a) { a.c.rows = kN + 1; }, "centroids.rows (k)",
+      "101");
   expect_all_refuse<T>(
       kAll, [](A& a) { a.x.cols = 0; }, "x.cols (d)", "0");
   expect_all_refuse<T>(
@@ -382,8 +386,35 @@ TYPED_TEST(errors, small_options) {
   expect_all_refuse<T>(
       kinds, [=](A& a) { a.options.tolerance = infinity; }, "options.tolerance", "inf");
   expect_all_refuse<T>(
-      kFit | kFitSize | kInit, [](A& a) { a.options.init = static_cast<fk::init_method>(7); },
-      "options.init", "7");
+      kFit | kFitSize | kInit | kInitSize,
+      [](A& a) { a.options.init = static_cast<fk::init_method>(7); }, "options.init", "7");
+  unsigned const seeded = kFit | kFitSize | kInit | kInitSize;
+  expect_all_refuse<T>(
+      seeded, [](A& a) { a.options.candidates = -1; }, "options.candidates", "-1");
+  expect_all_refuse<T>(
+      seeded, [](A& a) { a.options.candidates = 65; }, "options.candidates", "65");
+  expect_all_refuse<T>(
+      kFit | kFitSize | kInit | kInitSize,
+      [](A& a) { a.options.metric = static_cast<fk::metric>(9); }, "options.metric", "9");
+  // Weights of the other type.
+  float const single = 1;
+  double const full = 1;
+  expect_all_refuse<T>(
+      kFit | kInit,
+      [&](A& a) {
+        if (std::is_same_v<T, double>) {
+          a.options.weights = &single;
+        } else {
+          a.options.weights = &full;
+        }
+      },
+      "options.weights", std::is_same_v<T, double> ? "of float" : "of double");
+  expect_all_refuse<T>(
+      kFit | kInit,
+      [](A& a) {
+        a.options.weights = off_by_a_byte(static_cast<centroid_of<T> const*>(a.distances));
+      },
+      "options.weights", "0x");
 }
 
 TYPED_TEST(errors, small_other_rows_by_cluster) {
@@ -469,16 +500,22 @@ TYPED_TEST(errors_on_gpu, small_workspace) {
   std::size_t const predict_bytes = fk::predict_workspace_bytes(good.x, good.c);
   std::size_t const inertia_bytes = fk::inertia_workspace_bytes(good.x, good.c);
   std::size_t const update_bytes = fk::update_workspace_bytes(good.x, good.c);
+  fk::fit_options seeded;
+  seeded.init = fk::init_method::kmeans_plus_plus;
+  std::size_t const init_bytes = fk::init_workspace_bytes(good.x, good.c, seeded);
+  EXPECT_EQ(fk::init_workspace_bytes(good.x, good.c), 0u) << "random points need no memory";
   guarded_buffer<unsigned char> const memory(
-      std::max({fit_bytes, predict_bytes, inertia_bytes, update_bytes}) + 256);
+      std::max({fit_bytes, predict_bytes, inertia_bytes, update_bytes, init_bytes}) + 256);
   for (verb<T> const& v : verbs<T>()) {
-    if ((v.kind & (kRuns & ~kInit)) == 0) continue;
+    if ((v.kind & kRuns) == 0) continue;
     SCOPED_TRACE(v.name);
     std::size_t const needed = v.kind == kFit       ? fit_bytes
                                : v.kind == kPredict ? predict_bytes
                                : v.kind == kInertia ? inertia_bytes
+                               : v.kind == kInit    ? init_bytes
                                                     : update_bytes;
     arguments<T> a = good;
+    if (v.kind == kInit) a.options = seeded;
     a.exec.workspace = memory.data();
     for (std::size_t const bytes : {std::size_t{0}, needed / 2, needed - 1}) {
       a.exec.workspace_bytes = bytes;

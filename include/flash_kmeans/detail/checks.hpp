@@ -11,6 +11,7 @@
 
 #include "../types.hpp"
 #include "error.hpp"
+#include "seeding.hpp"
 
 namespace flash_kmeans::detail {
 
@@ -199,6 +200,38 @@ inline void check_empty_cluster(empty_cluster value) {
   }
 }
 
+inline void check_candidates(int candidates) {
+  require(candidates >= 0 && candidates <= kMostCandidates, "options.candidates", candidates,
+          "must be between 0 and 64");
+}
+
+// C: what the weights of such points are.
+template <class C>
+void check_weights(sample_weights const& weights) {
+  if (weights && weights.get<C>() == nullptr) {
+    throw_invalid("options.weights", std::is_same_v<C, double> ? "of float" : "of double",
+                  "must be double for double points and float for all others");
+  }
+  check_optional(weights.get<C>(), "options.weights");
+}
+
+// k-means|| numbers the points that it takes.
+inline void check_taken(fit_options const& options, std::int64_t n, std::int64_t k) {
+  if (options.init == init_method::kmeans_parallel && most_taken(n, k) > kMaxRows) {
+    throw_invalid("centroids.rows (k)", k, "must be at most 143165555 for kmeans_parallel");
+  }
+}
+
+// What init_centroids reads.
+template <class C>
+void check_seeding(fit_options const& options, std::int64_t n, std::int64_t k) {
+  check_init(options.init);
+  check_taken(options, n, k);
+  check_metric(options.metric);
+  check_candidates(options.candidates);
+  check_weights<std::remove_const_t<C>>(options.weights);
+}
+
 inline void check_options(fit_options const& options) {
   require(options.max_iterations >= 1, "options.max_iterations", options.max_iterations,
           "must be at least 1");
@@ -208,8 +241,7 @@ inline void check_options(fit_options const& options) {
   check_metric(options.metric);
   check_empty_cluster(options.empty_cluster);
   require(options.n_init >= 1, "options.n_init", options.n_init, "must be at least 1");
-  require(options.candidates >= 0, "options.candidates", options.candidates,
-          "must not be negative");
+  check_candidates(options.candidates);
 }
 
 inline void check_index(cluster_index const& index) {
@@ -230,6 +262,8 @@ void check_fit(matrix_view<P> const& x, matrix_view<C> const& c, fit_outputs con
   check_index(out.index);
   check_optional(out.status, "status");
   check_options(options);
+  check_weights<std::remove_const_t<C>>(options.weights);
+  check_taken(options, x.rows, c.rows);
 }
 
 }  // namespace flash_kmeans::detail

@@ -37,11 +37,13 @@ class lloyd {
         update_(x, c, label_source::assignment, memory),
         convergence_(x, options.tolerance, out.status, memory),
         small_(x, c, update_.overlaps()),
+        seeding_(x, c, options, plan, memory),
         plan_(plan) {}
 
   // What the host does once, before anything is queued, for what queue will use.
   void prepare() {
     bool const iterates = !one_launch();
+    seeding_.prepare();
     if (!iterates) small_.prepare();
     if (iterates || options_.closing_assignment) assignment_.prepare();
     if (iterates || wanted(out_.index)) update_.prepare();
@@ -54,7 +56,7 @@ class lloyd {
   template <class Stop>
   void queue(cudaStream_t stream, fit_unchanged unchanged, Stop&& stop, bool loops = false) const {
     fit_status* const status = convergence_.status();
-    if (!unchanged.centroids) queue_init(x_, c_, options_, stream);
+    if (!unchanged.centroids) seeding_.queue(options_.seed, stream);
     convergence_.queue_start(update_.counters(), update_.counter_count(), unchanged.points, stream);
     bool const closing = options_.closing_assignment;
     bool index_due = wanted(out_.index);
@@ -129,6 +131,7 @@ class lloyd {
   centroid_update<T> update_;
   convergence<T> convergence_;
   small_fit<T> small_;
+  seeding<T> seeding_;
   assign_plan plan_;
 };
 
