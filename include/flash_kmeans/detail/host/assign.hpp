@@ -1,0 +1,133 @@
+// The assignment: the nearest centroid of each point.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "../../types.hpp"
+#include "../math.hpp"
+#include "products.hpp"
+#include "rows.hpp"
+#include "scratch.hpp"
+#include "team.hpp"
+
+namespace flash_kmeans::detail::cpu {
+
+template <class C, class Centroid>
+void pack(team& workers, scratch<C>& s, matrix_view<Centroid> const& c) {
+  std::int64_t const d = c.cols;
+  std::int64_t const blocks = ceil_div<std::int64_t>(c.rows, kLanes);
+  s.packed.assign(static_cast<std::size_t>(blocks * d * kLanes), C(0));
+  s.half_norms.assign(static_cast<std::size_t>(blocks * kLanes),
+                      std::numeric_limits<C>::infinity());
+  workers.for_ranges(blocks, 2.0 * kLanes * static_cast<double>(d), [&](auto begin, auto end) {
+    for (std::int64_t block = begin; block < end; ++block) {
+      std::int64_t const lanes = std::min<std::int64_t>(kLanes, c.rows - block * kLanes);
+      C* const to = s.packed.data() + block * d * kLanes;
+      for (std::int64_t lane = 0; lane < lanes; ++lane) {
+        C const* const from = row(c, block * kLanes + lane);
+        double norm = 0;
+        for (std::int64_t f = 0; f < d; ++f) {
+          to[f * kLanes + lane] = from[f];
+          norm += static_cast<double>(from[f]) * static_cast<double>(from[f]);
+        }
+        s.half_norms[static_cast<std::size_t>(block * kLanes + lane)] = static_cast<C>(norm / 2);
+      }
+    }
+  });
+}
+// Labels of rows [first, first + count) of x, count <= kTileRows; tile is [kTileRows][d]. Every
+// point takes the same instructions wherever it lies in a tile, so that its label does not depend
+// on it.
+template <class P, class C>
+void assign_tile(matrix_view<P> const& x, scratch<C> const& s, std::int64_t first,
+                 std::int64_t count, C* tile, std::int32_t* labels) {
+  std::int64_t const d = x.cols;
+  std::int64_t const rows = round_up<std::int64_t>(count, kRows);
+  for (std::int64_t r = 0; r < count; ++r) {
+    P const* const from = row(x, first + r);
+    for (std::int64_t f = 0; f < d; ++f) tile[r * d + f] = static_cast<C>(from[f]);
+  }
+  std::fill(tile + count * d, tile + rows * d, C(0));
+
+  // The best score so far of every lane, and the block of centroids that it is from.
+  C best[kTileRows][kLanes];
+  lane_index<C> best_block[kTileRows][kLanes] = {};
+  std::fill(&best[0][0], &best[0][0] + kTileRows * kLanes, -std::numeric_limits<C>::infinity());
+  auto const blocks = static_cast<std::int64_t>(s.half_norms.size() / kLanes);
+  for (std::int64_t block = 0; block < blocks; ++block) {
+    C sums[kTileRows * kLanes] = {};
+    for (std::int64_t f = 0; f < d; f += kDepth) {
+      C const* const c = s.packed.data() + (block * d + f) * kLanes;
+      std::int64_t const depth = std::min<std::int64_t>(kDepth, d - f);
+      for (std::int64_t r = 0; r < rows; r += kRows) {
+        add_dots(tile + r * d + f, d, c, depth, sums + r * kLanes);
+      }
+    }
+    C const* const half_norms = s.half_norms.data() + block * kLanes;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      keep_best(sums + r * kLanes, half_norms, static_cast<lane_index<C>>(block), best[r],
+                best_block[r]);
+    }
+  }
+
+  for (std::int64_t r = 0; r < count; ++r) {
+    C top = -std::numeric_limits<C>::infinity();
+    std::int64_t label = 0;
+    for (int l = 0; l < kLanes; ++l) {
+      std::int64_t const j = static_cast<std::int64_t>(best_block[r][l]) * kLanes + l;
+      if (best[r][l] > top || (best[r][l] == top && j < label)) {
+        top = best[r][l];
+        label = j;
+      }
+    }
+    labels[r] = static_cast<std::int32_t>(label);
+  }
+}
+
+// The nearest centroid of each point of a problem: into labels [n] and distances [n] unless they
+// are null. Returns the inertia if it is wanted, else 0.
+template <class P, class C, class Centroid>
+double assign_points(team& workers, scratch<C>& s, matrix_view<P> const& x,
+                     matrix_view<Centroid> const& c, std::int32_t* labels, C* distances,
+                     bool inertia) {
+  pack(workers, s, c);
+  std::int64_t const blocks = ceil_div<std::int64_t>(x.rows, kPointBlock);
+  s.partials.assign(inertia ? static_cast<std::size_t>(blocks) : 0, 0.0);
+  double const cost =
+      static_cast<double>(kPointBlock) * static_cast<double>(x.cols) *
+      (static_cast<double>(s.half_norms.size()) + (inertia || distances != nullptr ? 2 : 0));
+  workers.for_ranges(blocks, cost, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<C> tile(static_cast<std::size_t>(kTileRows * x.cols));
+    std::array<std::int32_t, kPointBlock> nobody_asked;
+    for (std::int64_t block = begin; block < end; ++block) {
+      std::int64_t const first = block * kPointBlock;
+      std::int64_t const count = std::min<std::int64_t>(kPointBlock, x.rows - first);
+      std::int32_t* const own = labels != nullptr ? labels + first : nobody_asked.data();
+      for (std::int64_t i = 0; i < count; i += kTileRows) {
+        assign_tile(x, s, first + i, std::min<std::int64_t>(kTileRows, count - i), tile.data(),
+                    own + i);
+      }
+      if (distances == nullptr && !inertia) continue;
+      double sum = 0;
+      for (std::int64_t i = 0; i < count; ++i) {
+        double const distance = squared_distance(row(x, first + i), row(c, own[i]), x.cols);
+        if (distances != nullptr) distances[first + i] = static_cast<C>(distance);
+        sum += distance;
+      }
+      if (inertia) s.partials[static_cast<std::size_t>(block)] = sum;
+    }
+  });
+  return sum_in_order(s.partials);
+}
+
+template <class P, class C>
+double assignment_cost(matrix_view<P> const& x, matrix_view<C> const& c) {
+  return static_cast<double>(x.rows) * static_cast<double>(x.cols) *
+         static_cast<double>(round_up<std::int64_t>(c.rows, kLanes));
+}
+
+}  // namespace flash_kmeans::detail::cpu
