@@ -13,12 +13,15 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
-#include <limits>
+#include <string>
 #include <vector>
 
 #include "detail/checks.hpp"
 #include "detail/host/assign.hpp"
+#include "detail/host/empty.hpp"
 #include "detail/host/init.hpp"
+#include "detail/host/lloyd.hpp"
+#include "detail/host/points.hpp"
 #include "detail/host/rows.hpp"
 #include "detail/host/scratch.hpp"
 #include "detail/host/sort.hpp"
@@ -74,17 +77,19 @@ void init_centroids(matrix_view<P> x, matrix_view<C> centroids, fit_options cons
   }
 }
 
-/// The nearest centroid of each point, by euclidean distance: the j with the largest x.c_j -
-/// |c_j|^2 / 2, computed in float (double for double points); ties go to the lowest j. NaN never
-/// wins, so a point that holds NaN gets label 0. Centroids are taken as they are for every point
-/// type; the GPU rounds them to half and bfloat16 points' type for this comparison.
+/// The nearest centroid of each point: the j with the largest x.c_j - |c_j|^2 / 2 (euclidean),
+/// x.c_j / |c_j| (cosine) or x.c_j (inner_product), computed in float (double for double points);
+/// ties go to the lowest j. NaN never wins. A point with a NaN or an infinity gets label 0 and
+/// distance NaN. Centroids are taken as they are for every point type; the GPU rounds them to half
+/// and bfloat16 points' type for this comparison.
 ///
 /// @param[in] x host [b][n][d], any point type
 /// @param[in] centroids host [b][k][d], float (double for double points), const or not; k may
 ///     exceed n
 /// @param[out] out labels: host [b][n] int32, contiguous, required (a plain pointer converts);
-///     distances: host [b][n], type of the centroids, optional, default null: squared distance to
-///     that centroid, from the differences in double, rounded once
+///     distances: host [b][n], type of the centroids, optional, default null: the metric's distance
+///     to that centroid (euclidean: squared), from products or differences in double, rounded once
+/// @param[in] options only metric matters; default euclidean
 /// @param[in] exec threads >= 0, default 0 (all)
 ///
 /// Cost: 2 b n k d FLOPs; reads x once and writes 4 to 12 bytes a point; memory: a copy of a
@@ -92,15 +97,17 @@ void init_centroids(matrix_view<P> x, matrix_view<C> centroids, fit_options cons
 /// Synchronises: returns when done.
 /// Determinism: same bits for any number of threads.
 /// Throws: std::invalid_argument, with nothing written, for null or misaligned pointers, shapes or
-/// strides out of range or not matching, a negative number of threads; std::bad_alloc.
+/// strides out of range or not matching, an unknown metric, weights of the wrong type, a negative
+/// number of threads; std::bad_alloc.
 template <class P, class C>
 void predict(matrix_view<P> x, matrix_view<C> centroids, predict_outputs<centroid_t<P>> const& out,
-             execution const& exec = {}) {
+             query_options const& options = {}, execution const& exec = {}) {
   using compute = centroid_t<P>;
   namespace cpu = detail::cpu;
   detail::check_views(x, centroids);
   detail::check_pointer(out.labels, "labels");
   detail::check_optional(out.distances, "distances");
+  detail::check_query<compute>(options);
   cpu::check_threads(exec.threads);
   cpu::team workers(exec.threads);
   cpu::scratch<compute> shared;
@@ -108,44 +115,54 @@ void predict(matrix_view<P> x, matrix_view<C> centroids, predict_outputs<centroi
                         [&](cpu::team& t, cpu::scratch<compute>& s, std::int64_t i) {
                           compute* const distances =
                               out.distances != nullptr ? out.distances + i * x.rows : nullptr;
-                          cpu::assign_points(t, s, cpu::problem(x, i), cpu::problem(centroids, i),
-                                             out.labels + i * x.rows, distances, false);
+                          cpu::assign_points<P, compute>(
+                              t, s, cpu::problem(x, i), cpu::problem(centroids, i), options.metric,
+                              nullptr, out.labels + i * x.rows, distances, false);
                         });
 }
 
-/// Sum over the points of the squared distance to the nearest centroid (chosen as by predict), from
-/// the differences in double; summed over the batch. NaN where a point or its centroid holds NaN.
+/// Sum over the points of weight x distance to the nearest centroid (chosen as by predict), from
+/// products or differences in double; summed over the batch. A point with a NaN or an infinity is
+/// left out. NaN where a centroid that is nearest holds NaN.
 ///
 /// @param[in] x host [b][n][d], any point type
 /// @param[in] centroids host [b][k][d], float (double for double points), const or not; k may
 ///     exceed n
+/// @param[in] options metric, default euclidean; weights host [b][n], default all 1
 /// @param[in] exec threads >= 0, default 0 (all)
 ///
-/// Cost: 2 b n k d + 3 b n d FLOPs; reads x once; memory as predict, and b doubles. Synchronises:
-/// returns when done.
-/// Determinism: same bits for any number of threads (blocks of 480 points, added in order). Throws:
-/// std::invalid_argument for null or misaligned pointers, shapes or strides out of range or not
-/// matching, a negative number of threads; std::bad_alloc.
+/// Cost: 2 b n k d + 3 b n d FLOPs; reads x once; memory as predict, and b doubles.
+/// Synchronises: returns when done.
+/// Determinism: same bits for any number of threads (blocks of 480 points, added in order).
+/// Throws: std::invalid_argument for null or misaligned pointers, shapes or strides out of range or
+/// not matching, an unknown metric, weights of the wrong type or with a value that is negative or
+/// not finite, a negative number of threads; std::bad_alloc.
 template <class P, class C>
-double inertia(matrix_view<P> x, matrix_view<C> centroids, execution const& exec = {}) {
+double inertia(matrix_view<P> x, matrix_view<C> centroids, query_options const& options = {},
+               execution const& exec = {}) {
   using compute = centroid_t<P>;
   namespace cpu = detail::cpu;
   detail::check_views(x, centroids);
+  detail::check_query<compute>(options);
   cpu::check_threads(exec.threads);
+  cpu::check_weight_values<compute>(options.weights, x.batch_count(), x.rows);
   cpu::team workers(exec.threads);
   cpu::scratch<compute> shared;
   std::vector<double> sums(static_cast<std::size_t>(x.batch_count()), 0.0);
   cpu::for_each_problem(workers, shared, x.batch_count(), cpu::assignment_cost(x, centroids),
                         [&](cpu::team& t, cpu::scratch<compute>& s, std::int64_t i) {
                           sums[static_cast<std::size_t>(i)] = cpu::assign_points<P, compute>(
-                              t, s, cpu::problem(x, i), cpu::problem(centroids, i), nullptr,
+                              t, s, cpu::problem(x, i), cpu::problem(centroids, i), options.metric,
+                              cpu::weights_of<compute>(options.weights, i, x.rows), nullptr,
                               nullptr, true);
                         });
   return cpu::sum_in_order(sums);
 }
 
-/// One update: each centroid becomes the mean of the points that carry its label. A cluster without
-/// points keeps its centroid; a point whose label is outside [0, k) counts for no cluster.
+/// One update: each centroid becomes the mean of the points that carry its label, or under cosine
+/// the mean of their directions scaled to length 1. A cluster without points, or with points that
+/// all weigh 0, keeps its centroid, and so does one whose directions add up to nothing. A point
+/// whose label is outside [0, k), or that holds a NaN or an infinity, counts for no cluster.
 ///
 /// @param[in] x host [b][n][d], any point type
 /// @param[in] labels host [b][n] int32, contiguous
@@ -154,20 +171,24 @@ double inertia(matrix_view<P> x, matrix_view<C> centroids, execution const& exec
 /// @param[out] out index: optional by-products, default none; points that count for no cluster come
 ///     last in order, and offsets[k] is the number of those that count; shift: host [b], optional,
 ///     default null: sum of the squared distances that the centroids of each problem moved
+/// @param[in] options metric, default euclidean; weights host [b][n], default all 1
 /// @param[in] exec threads >= 0, default 0 (all)
 ///
 /// Returns the shifts summed over the batch, in squared units of the features.
-/// Cost: b n d FLOPs; reads x once and labels twice; memory: 4 n + 48 k bytes, at most 16 n more to
-/// sort on several threads, and d doubles for every 1024 points of clusters larger than that; once
-/// for each thread where problems are updated side by side.
+/// Cost: b n d FLOPs; reads x once (float types twice) and labels twice; memory: 4 n + 48 k bytes,
+/// at most 16 n more to sort on several threads, 8 n under cosine, and d doubles for every 1024
+/// points of clusters larger than that; once for each thread where problems are updated side by
+/// side.
 /// Synchronises: returns when done.
 /// Determinism: same bits for any number of threads (sums of 1024 points of a cluster, in ascending
 /// order, added in order).
 /// Throws: std::invalid_argument, with nothing written, for null or misaligned pointers, shapes or
-/// strides out of range or not matching, a negative number of threads; std::bad_alloc.
+/// strides out of range or not matching, an unknown metric, weights of the wrong type or with a
+/// value that is negative or not finite, a negative number of threads; std::bad_alloc.
 template <class P, class C>
 double update_centroids(matrix_view<P> x, std::int32_t const* labels, matrix_view<C> centroids,
-                        update_outputs const& out = {}, execution const& exec = {}) {
+                        update_outputs const& out = {}, update_options const& options = {},
+                        execution const& exec = {}) {
   detail::check_written_type<P, C>();
   using compute = centroid_t<P>;
   namespace cpu = detail::cpu;
@@ -176,17 +197,23 @@ double update_centroids(matrix_view<P> x, std::int32_t const* labels, matrix_vie
   detail::check_pointer(labels, "labels");
   detail::check_index(out.index);
   detail::check_optional(out.shift, "shift");
+  detail::check_metric(options.metric);
+  detail::check_weights<compute>(options.weights);
   cpu::check_threads(exec.threads);
+  cpu::check_weight_values<compute>(options.weights, x.batch_count(), x.rows);
   cpu::team workers(exec.threads);
   cpu::scratch<compute> shared;
   std::vector<double> shifts(static_cast<std::size_t>(x.batch_count()), 0.0);
   double const cost = static_cast<double>(x.rows) * static_cast<double>(x.cols + 8);
   cpu::for_each_problem(workers, shared, x.batch_count(), cost,
                         [&](cpu::team& t, cpu::scratch<compute>& s, std::int64_t i) {
-                          cpu::sort_points(t, s, labels + i * x.rows, x.rows, centroids.rows);
+                          auto const points = cpu::problem(x, i);
+                          auto const facts = cpu::look_at_points<P, compute>(
+                              t, points, options.metric,
+                              cpu::weights_of<compute>(options.weights, i, x.rows));
+                          shifts[static_cast<std::size_t>(i)] = cpu::update_problem(
+                              t, s, points, labels + i * x.rows, cpu::problem(centroids, i), facts);
                           cpu::write_index(s, out.index, i);
-                          shifts[static_cast<std::size_t>(i)] = cpu::move_centroids(
-                              t, s, cpu::problem(x, i), cpu::problem(centroids, i));
                         });
   if (out.shift != nullptr) std::copy(shifts.begin(), shifts.end(), out.shift);
   return cpu::sum_in_order(shifts);
@@ -204,20 +231,22 @@ double update_centroids(matrix_view<P> x, std::int32_t const* labels, matrix_vie
 ///     init_method::given
 /// @param[out] out labels: host [b][n] int32, contiguous, required (a plain pointer converts);
 ///     index, status: optional, default none; status is host [b]
-/// @param[in] options default: at most 300 updates, tolerance 1e-4, random, seed 0, closing
-///     assignment
+/// @param[in] options default: euclidean, at most 300 updates, tolerance 1e-4, random, seed 0,
+///     closing assignment; weights host [b][n], default all 1
 /// @param[in] exec threads >= 0, default 0 (all); progress, default none
 ///
-/// Returns most iterations over the problems, whether all converged, inertia summed over the batch
-/// (NaN without the closing assignment) and assign_kernel::host.
+/// Returns most iterations over the problems, whether all converged, inertia and non-finite points
+/// summed over the batch (inertia NaN without the closing assignment) and assign_kernel::host.
 /// Cost: 2 b n k d FLOPs an iteration and for the closing assignment; reads x twice an iteration,
-/// and twice more for the variance unless tolerance is 0; memory as predict and update_centroids.
+/// once more unless points are integers, and twice more for the variance unless tolerance is 0;
+/// memory as predict and update_centroids, and 8 b n bytes under cosine.
 /// Synchronises: returns when done.
 /// Determinism: same bits for any number of threads.
 /// Throws: std::invalid_argument, with nothing written, for null or misaligned pointers, shapes or
 /// strides out of range or not matching, k > n, max_iterations < 1, a tolerance that is negative or
-/// not finite, an unknown init, a negative number of threads; std::bad_alloc; whatever progress
-/// throws.
+/// not finite, an unknown init, metric or empty_cluster, n_init < 1, candidates < 0, weights of the
+/// wrong type or with a value that is negative or not finite, with check_input the first point that
+/// is not finite, a negative number of threads; std::bad_alloc; whatever progress throws.
 ///
 /// @code{.cpp}
 /// std::vector<float> points = ..., centroids(k * d);
@@ -235,66 +264,38 @@ fit_result fit(matrix_view<P> x, matrix_view<C> centroids, fit_outputs const& ou
   detail::check_fit(x, centroids, out, options);
   cpu::check_threads(exec.threads);
   std::int64_t const b = x.batch_count(), n = x.rows;
-  double const cost = cpu::assignment_cost(x, centroids);
+  cpu::check_weight_values<compute>(options.weights, b, n);
+  double const look_cost = static_cast<double>(n) * static_cast<double>(x.cols);
   cpu::team workers(exec.threads);
   cpu::scratch<compute> shared;
-  std::vector<fit_status> status(static_cast<std::size_t>(b));
-  std::vector<double> bounds(status.size(), 0.0);
-  std::vector<std::int64_t> running(status.size());  // problems that have not converged
-  auto at = [](auto& values, std::int64_t i) -> auto& {
-    return values[static_cast<std::size_t>(i)];
-  };
-
-  cpu::for_each_problem(workers, shared, b, static_cast<double>(n) * static_cast<double>(x.cols),
-                        [&](cpu::team& t, cpu::scratch<compute>& s, std::int64_t i) {
-                          auto const points = cpu::problem(x, i);
-                          if (options.init == init_method::random) {
-                            cpu::draw_centroids(points, cpu::problem(centroids, i), i,
-                                                options.seed);
-                          }
-                          if (options.tolerance > 0) {
-                            at(bounds, i) = options.tolerance * cpu::mean_variance(t, s, points);
-                          }
-                          at(running, i) = i;
-                        });
-
-  for (int iteration = 1; iteration <= options.max_iterations && !running.empty(); ++iteration) {
-    cpu::for_each_problem(workers, shared, static_cast<std::int64_t>(running.size()), cost,
-                          [&](cpu::team& t, cpu::scratch<compute>& s, std::int64_t r) {
-                            std::int64_t const i = at(running, r);
-                            auto const points = cpu::problem(x, i);
-                            auto const means = cpu::problem(centroids, i);
-                            std::int32_t* const labels = out.labels + i * n;
-                            cpu::assign_points<P, compute>(t, s, points, means, labels, nullptr,
-                                                           false);
-                            cpu::sort_points(t, s, labels, n, means.rows);
-                            fit_status& own = at(status, i);
-                            own.shift = cpu::move_centroids(t, s, points, means);
-                            own.iterations = iteration;
-                            own.converged = own.shift <= at(bounds, i) ? 1 : 0;
-                          });
-    double shift = 0;
-    for (std::int64_t const i : running) shift += at(status, i).shift;
-    running.erase(std::remove_if(running.begin(), running.end(),
-                                 [&](std::int64_t i) { return at(status, i).converged != 0; }),
-                  running.end());
-    if (exec.progress) exec.progress(iteration, shift);
-  }
-
+  std::vector<cpu::point_facts<compute>> facts(static_cast<std::size_t>(b));
+  std::vector<double> bounds(facts.size(), 0.0);
   cpu::for_each_problem(
-      workers, shared, b, cost, [&](cpu::team& t, cpu::scratch<compute>& s, std::int64_t i) {
-        std::int32_t* const labels = out.labels + i * n;
-        at(status, i).inertia =
-            options.closing_assignment
-                ? cpu::assign_points<P, compute>(t, s, cpu::problem(x, i),
-                                                 cpu::problem(centroids, i), labels, nullptr, true)
-                : std::numeric_limits<double>::quiet_NaN();
-        if (detail::wanted(out.index)) {
-          cpu::sort_points(t, s, labels, n, centroids.rows);
-          cpu::write_index(s, out.index, i);
-        }
+      workers, shared, b, look_cost, [&](cpu::team& t, cpu::scratch<compute>& s, std::int64_t i) {
+        auto const points = cpu::problem(x, i);
+        auto& own = facts[static_cast<std::size_t>(i)];
+        own = cpu::look_at_points<P, compute>(t, points, options.metric,
+                                              cpu::weights_of<compute>(options.weights, i, n));
+        if (options.tolerance == 0) return;
+        bounds[static_cast<std::size_t>(i)] =
+            options.tolerance * cpu::mean_variance(t, s, points, own);
       });
+  if (options.check_input) cpu::require_finite(x, facts);
 
+  std::vector<fit_status> const status = cpu::run_fit<P, compute>(
+      workers, shared,
+      {x, centroids, out.labels, options, options.seed, facts, bounds, exec.progress});
+
+  if (detail::wanted(out.index)) {
+    cpu::for_each_problem(workers, shared, b, static_cast<double>(n),
+                          [&](cpu::team& t, cpu::scratch<compute>& s, std::int64_t i) {
+                            auto const& own = facts[static_cast<std::size_t>(i)];
+                            cpu::sort_points(
+                                t, s, cpu::counted_labels(own, out.labels + i * n, n, s.labels), n,
+                                centroids.rows);
+                            cpu::write_index(s, out.index, i);
+                          });
+  }
   if (out.status != nullptr) std::copy(status.begin(), status.end(), out.status);
   return detail::summary(status, assign_kernel::host);
 }

@@ -157,6 +157,24 @@ inline void check_empty_cluster(empty_cluster value) {
   }
 }
 
+// Weights of the type that goes with the points: C is that of the centroids.
+template <class C>
+void check_weights(sample_weights const& weights) {
+  if (weights && weights.get<C>() == nullptr) {
+    bool const to_double = std::is_same_v<C, double>;
+    throw_invalid("options.weights", to_double ? "a pointer to float" : "a pointer to double",
+                  to_double ? "must point to double for double points"
+                            : "must point to float for points of every type but double");
+  }
+  check_optional(weights.get<C>(), "options.weights");
+}
+
+template <class C>
+void check_query(query_options const& options) {
+  check_metric(options.metric);
+  check_weights<C>(options.weights);
+}
+
 inline void check_options(fit_options const& options) {
   require(options.max_iterations >= 1, "options.max_iterations", options.max_iterations,
           "must be at least 1");
@@ -188,6 +206,7 @@ void check_fit(matrix_view<P> const& x, matrix_view<C> const& c, fit_outputs con
   check_index(out.index);
   check_optional(out.status, "status");
   check_options(options);
+  check_weights<centroid_t<P>>(options.weights);
 }
 
 }  // namespace flash_kmeans::detail

@@ -18,7 +18,7 @@ using lane_index = std::conditional_t<sizeof(C) == 8, std::int64_t, std::int32_t
 // The two inner loops:
 //   add_dots:  adds to sums[r * kLanes + l] the sum over depth features f of
 //              x[r * d + f] * c[f * kLanes + l], for kRows points and kLanes centroids;
-//   keep_best: where sums[l] - half_norms[l] > best[l], it and block replace best and best_block.
+//   keep_best: where sums[l] - bias[l] > best[l], it and block replace best and best_block.
 // Compilers vectorise the plain form along the wrong loop or not at all, depending on the
 // optimisation level; with vector types there is nothing to guess. Lanes are never added to one
 // another, so the width of the vectors changes no result.
@@ -89,12 +89,12 @@ void add_dots(C const* x, std::int64_t d, C const* c, std::int64_t depth, C* sum
 }
 
 template <class C>
-void keep_best(C const* sums, C const* half_norms, lane_index<C> block, C* best,
+void keep_best(C const* sums, C const* bias, lane_index<C> block, C* best,
                lane_index<C>* best_block) {
   using values = typename vector_of<C>::values;
   using indices = typename vector_of<C>::indices;
   for (int lane = 0; lane < kLanes; lane += kWidth<C>) {
-    values const score = load<values>(sums + lane) - load<values>(half_norms + lane);
+    values const score = load<values>(sums + lane) - load<values>(bias + lane);
     values const old = load<values>(best + lane);
     indices const old_block = load<indices>(best_block + lane);
     indices const wins = score > old;
@@ -122,10 +122,10 @@ void add_dots(C const* x, std::int64_t d, C const* c, std::int64_t depth, C* sum
 }
 
 template <class C>
-void keep_best(C const* sums, C const* half_norms, lane_index<C> block, C* best,
+void keep_best(C const* sums, C const* bias, lane_index<C> block, C* best,
                lane_index<C>* best_block) {
   for (int l = 0; l < kLanes; ++l) {
-    C const score = sums[l] - half_norms[l];
+    C const score = sums[l] - bias[l];
     bool const wins = score > best[l];
     best[l] = wins ? score : best[l];
     best_block[l] = wins ? block : best_block[l];

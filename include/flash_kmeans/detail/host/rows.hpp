@@ -30,20 +30,4 @@ inline double sum_in_order(std::vector<double> const& terms) {
   return sum;
 }
 
-// |a - b|^2 in double.
-template <class A, class B>
-double squared_distance(A const* a, B const* b, std::int64_t d) {
-  double sums[8] = {};
-  auto add = [&](std::int64_t f, std::int64_t lane) {
-    double const difference = as_double(a[f]) - as_double(b[f]);
-    sums[lane] += difference * difference;
-  };
-  std::int64_t f = 0;
-  for (; f + 8 <= d; f += 8) {
-    for (std::int64_t lane = 0; lane < 8; ++lane) add(f + lane, lane);
-  }
-  for (std::int64_t lane = 0; f + lane < d; ++lane) add(f + lane, lane);
-  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
-}
-
 }  // namespace flash_kmeans::detail::cpu

@@ -27,12 +27,13 @@ inline constexpr int kPieceRows = 1024;
 template <class C>
 struct scratch {
   std::vector<C> packed;              // [k / kLanes][d][kLanes], zero beyond k
-  std::vector<C> half_norms;          // [k / kLanes][kLanes], |c|^2 / 2, infinite beyond k
+  std::vector<C> bias;                // [k / kLanes][kLanes], infinite beyond k
   std::vector<std::int32_t> offsets;  // [k + 1]
   std::vector<std::int32_t> order;    // [n]
   std::vector<std::int32_t> histograms;
   std::vector<double> partials;
-  std::vector<double> shifts;  // [k]
+  std::vector<double> shifts;        // [k]
+  std::vector<std::int32_t> labels;  // [n], where they differ from those that the caller sees
 };
 
 // Calls visit(team, scratch, i) for i in [0, count): many or small problems side by side, a thread

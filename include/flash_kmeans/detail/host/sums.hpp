@@ -10,16 +10,17 @@
 
 namespace flash_kmeans::detail::cpu {
 
-// sums[d] = sum of the rows row_of(begin) ... row_of(end - 1) of x, in this order.
-template <class P, class RowOf>
+// sums[d] = sum of factor_of(p) x row row_of(p) of x for p = begin ... end - 1, in this order.
+template <class P, class RowOf, class FactorOf>
 void sum_rows(matrix_view<P> const& x, std::int64_t begin, std::int64_t end, RowOf const& row_of,
-              double* sums) {
+              FactorOf const& factor_of, double* sums) {
   std::int64_t f = 0;
   for (; f + kLanes <= x.cols; f += kLanes) {
     double strip[kLanes] = {};
     for (std::int64_t p = begin; p < end; ++p) {
       P const* const from = row(x, row_of(p)) + f;
-      for (int l = 0; l < kLanes; ++l) strip[l] += as_double(from[l]);
+      double const factor = factor_of(p);
+      for (int l = 0; l < kLanes; ++l) strip[l] += factor * as_double(from[l]);
     }
     std::copy_n(strip, kLanes, sums + f);
   }
@@ -27,7 +28,8 @@ void sum_rows(matrix_view<P> const& x, std::int64_t begin, std::int64_t end, Row
   std::fill(sums + f, sums + x.cols, 0.0);
   for (std::int64_t p = begin; p < end; ++p) {
     P const* const from = row(x, row_of(p));
-    for (std::int64_t rest = f; rest < x.cols; ++rest) sums[rest] += as_double(from[rest]);
+    double const factor = factor_of(p);
+    for (std::int64_t rest = f; rest < x.cols; ++rest) sums[rest] += factor * as_double(from[rest]);
   }
 }
 
