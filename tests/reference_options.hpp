@@ -211,4 +211,141 @@ inline reference_fit_result reference_fit(reference_options const& o, matrix con
   return result;
 }
 
+// ---- Seedings ----
+
+// What a point is away from another in a seeding.
+inline double reference_seed_distance(measure by, matrix const& x, std::int64_t i,
+                                      std::int64_t other) {
+  if (i == other) return 0;
+  if (by != measure::cosine) return reference_distance(x, i, x, other);
+  return std::max(0.0, reference_distance(measure::cosine, x, i, x, other));
+}
+
+// Weights of points that may be drawn: 0 for those that may not.
+inline std::vector<double> reference_seed_weights(reference_options const& o, matrix const& x) {
+  std::vector<double> weights;
+  for (std::int64_t i = 0; i < x.rows; ++i) {
+    bool const never =
+        !is_finite_row(x, i) || (o.by == measure::cosine && reference_length(x, i) == 0);
+    weights.push_back(never ? 0 : o.weight(i));
+  }
+  return weights;
+}
+
+// The first point at which the running sum exceeds the bound.
+inline std::int64_t reference_draw(std::vector<double> const& potentials, double bound) {
+  double running = 0;
+  std::int64_t last = 0;
+  for (std::size_t i = 0; i < potentials.size(); ++i) {
+    if (potentials[i] == 0) continue;
+    last = static_cast<std::int64_t>(i);
+    running += potentials[i];
+    if (running > bound) break;
+  }
+  return last;
+}
+
+// Greedy k-means++ among the finite rows of x. draw(counter) is uniform in [0, 1).
+inline std::vector<std::int64_t> reference_plus_plus(
+    measure by, matrix const& x, std::vector<double> const& weights, std::int64_t k, int candidates,
+    std::function<double(std::uint64_t)> const& draw) {
+  auto const n = static_cast<std::size_t>(x.rows);
+  std::vector<std::int64_t> rows;
+  std::vector<double> potentials = weights, nearest;
+  for (std::int64_t step = 0; step < k; ++step) {
+    double const total = std::accumulate(potentials.begin(), potentials.end(), 0.0);
+    std::vector<std::int64_t> drawn;
+    if (total == 0) {
+      for (std::int64_t i = 0; i < x.rows && drawn.empty(); ++i) {
+        bool const is_chosen = std::find(rows.begin(), rows.end(), i) != rows.end();
+        if (!is_chosen && is_finite_row(x, i)) drawn.push_back(i);
+      }
+    } else {
+      for (int l = 0; l < (step == 0 ? 1 : candidates); ++l) {
+        drawn.push_back(
+            reference_draw(potentials, draw(static_cast<std::uint64_t>(step * 64 + l)) * total));
+      }
+    }
+    double least = std::numeric_limits<double>::infinity();
+    std::vector<double> best_potentials, best_nearest;
+    std::int64_t best = -1;
+    for (std::int64_t const candidate : drawn) {
+      std::vector<double> left(n), near(n);
+      for (std::size_t i = 0; i < n; ++i) {
+        double const own = weights[i] == 0 ? 0
+                                           : reference_seed_distance(
+                                                 by, x, static_cast<std::int64_t>(i), candidate);
+        near[i] = nearest.empty() ? own : std::min(own, nearest[i]);
+        left[i] = weights[i] * near[i];
+      }
+      double const sum = std::accumulate(left.begin(), left.end(), 0.0);
+      if (sum < least) {
+        least = sum;
+        best = candidate;
+        best_potentials = left;
+        best_nearest = near;
+      }
+    }
+    rows.push_back(best);
+    potentials = best_potentials;
+    nearest = best_nearest;
+  }
+  return rows;
+}
+
+// k-means||: five rounds, then k-means++ among what they took; as many as were taken where these are
+// fewer than k. draw(key, counter): key -1 is that of the first point, 0 to 4 of a round, 5 of the
+// choice.
+inline std::vector<std::int64_t> reference_parallel(
+    measure by, matrix const& x, std::vector<double> const& weights, std::int64_t k, int candidates,
+    std::function<double(int, std::uint64_t)> const& draw) {
+  auto const n = static_cast<std::size_t>(x.rows);
+  std::vector<std::int64_t> taken = reference_plus_plus(
+      by, x, weights, 1, 1, [&](std::uint64_t counter) { return draw(-1, counter); });
+  auto const potential = [&](std::int64_t i) {
+    double nearest = std::numeric_limits<double>::infinity();
+    for (std::int64_t const t : taken) {
+      nearest = std::min(nearest, reference_seed_distance(by, x, i, t));
+    }
+    return nearest;
+  };
+  for (int round = 0; round < 5; ++round) {
+    std::vector<double> potentials(n, 0);
+    for (std::size_t i = 0; i < n; ++i) {
+      if (weights[i] > 0) potentials[i] = weights[i] * potential(static_cast<std::int64_t>(i));
+    }
+    double const total = std::accumulate(potentials.begin(), potentials.end(), 0.0);
+    if (total == 0) break;
+    for (std::size_t i = 0; i < n; ++i) {
+      if (draw(round, i) < 2 * static_cast<double>(k) * potentials[i] / total) {
+        taken.push_back(static_cast<std::int64_t>(i));
+      }
+    }
+  }
+  if (static_cast<std::int64_t>(taken.size()) < k) return taken;
+  std::vector<double> taken_weights(taken.size(), 0);
+  matrix few(static_cast<std::int64_t>(taken.size()), x.cols);
+  for (std::size_t t = 0; t < taken.size(); ++t) {
+    for (std::int64_t e = 0; e < x.cols; ++e) few(static_cast<std::int64_t>(t), e) = x(taken[t], e);
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    if (weights[i] == 0) continue;
+    std::size_t owner = 0;
+    double nearest = std::numeric_limits<double>::infinity();
+    for (std::size_t t = 0; t < taken.size(); ++t) {
+      double const own = reference_seed_distance(by, x, static_cast<std::int64_t>(i), taken[t]);
+      if (own < nearest) {
+        nearest = own;
+        owner = t;
+      }
+    }
+    taken_weights[owner] += weights[i];
+  }
+  std::vector<std::int64_t> rows =
+      reference_plus_plus(by, few, taken_weights, k, candidates,
+                          [&](std::uint64_t counter) { return draw(5, counter); });
+  for (std::int64_t& row : rows) row = taken[static_cast<std::size_t>(row)];
+  return rows;
+}
+
 }  // namespace testing_support

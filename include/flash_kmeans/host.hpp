@@ -19,11 +19,11 @@
 #include "detail/checks.hpp"
 #include "detail/host/assign.hpp"
 #include "detail/host/empty.hpp"
-#include "detail/host/init.hpp"
 #include "detail/host/lloyd.hpp"
 #include "detail/host/points.hpp"
 #include "detail/host/rows.hpp"
 #include "detail/host/scratch.hpp"
+#include "detail/host/seed.hpp"
 #include "detail/host/sort.hpp"
 #include "detail/host/team.hpp"
 #include "detail/host/update.hpp"
@@ -41,40 +41,72 @@ struct execution {
   /// started before it returns or throws. Results do not depend on it.
   int threads = 0;
   /// fit only, optional: called on the calling thread after each update, with the number of updates
-  /// so far (from 1) and the sum of the squared distances that centroids moved in it, over the
+  /// so far (from 1, and anew for each of options.n_init seedings) and the sum of the squared distances that centroids moved in it, over the
   /// problems of the batch that had not converged before. An exception that it throws ends the fit
   /// and reaches the caller; the outputs then hold unfinished values.
   std::function<void(int iteration, double shift)> progress{};
 };
 
-/// First centroids of a fit: for init_method::random, centroid j of problem i is a copy of the row
-/// of x that the j-th draw without replacement picks; for init_method::given, what is there stays.
+/// First centroids of a fit; each is a point as it lies. What each init_method does:
+/// - random: centroid j of problem i is the row that the j-th draw without replacement picks.
+/// - kmeans_plus_plus: the first point is drawn with a probability in proportion to its weight, every
+///   other one is the best of options.candidates points drawn in proportion to weight x distance to
+///   the nearest centroid so far: the one that leaves the least sum of these. Distances are squared,
+///   or 1 - cos for metric::cosine. A point of weight 0 is not drawn, nor is a row of zeros under
+///   metric::cosine. When every point coincides with a centroid or weighs nothing, the point of the
+///   lowest index that is no centroid yet is taken.
+/// - kmeans_parallel: one point as above, then five rounds that take every point with a probability
+///   of 2 k x its share in the sum of weight x distance, 3 k + 64 points a round at most; then
+///   kmeans_plus_plus among the points taken, each with the weight of all points that are nearest to
+///   it. Where fewer than k were taken, points of init_method::random join them.
+/// - given: what is there stays.
+/// Points with a NaN or an infinity are passed over. Where fewer than k are left, they are repeated,
+/// and where none is, centroids are zero.
 ///
 /// @param[in] x host [b][n][d], any point type, n >= k
 /// @param[out] centroids host [b][k][d], float (double for double points); in for
 ///     init_method::given
-/// @param[in] options only init and seed are read; default random, seed 0
-/// @param[in] exec threads >= 0, default 0 (all); the work is a copy and runs on one
+/// @param[in] options init, seed, candidates, metric and weights (host [b][n]) are read; default
+///     random, seed 0
+/// @param[in] exec threads >= 0, default 0 (all)
 ///
-/// Cost: reads and writes b k d elements; no memory of its own.
+/// Cost: random: reads and writes b k d elements. kmeans_plus_plus: 3 b n k d x candidates FLOPs in
+/// double, and 25 n bytes a problem. kmeans_parallel: 2 b n d x 10 k FLOPs, and besides what
+/// kmeans_plus_plus costs for about 10 k points a copy of these.
 /// Synchronises: returns when done.
-/// Determinism: the draw depends on n, i and seed only, and is that of the GPU's init_centroids.
+/// Determinism: the draws depend on points, weights, options and i only, whatever the number of
+/// threads; on exact data (small integers) they are those of the GPU's init_centroids.
 /// Throws: std::invalid_argument, with nothing written, for null or misaligned pointers, shapes or
-/// strides out of range or not matching, k > n, an unknown init, a negative number of threads.
+/// strides out of range or not matching, k > n, an unknown init or metric, candidates outside [0,
+/// 64], weights of the wrong type or with a value that is negative or not finite, a negative number
+/// of threads; std::bad_alloc.
 template <class P, class C>
 void init_centroids(matrix_view<P> x, matrix_view<C> centroids, fit_options const& options = {},
                     execution const& exec = {}) {
   detail::check_written_type<P, C>();
+  namespace cpu = detail::cpu;
   detail::check_views(x, centroids);
   detail::check_written(centroids);
   detail::check_k_at_most_n(centroids.rows, x.rows);
-  detail::check_init(options.init);
-  detail::cpu::check_threads(exec.threads);
-  if (options.init != init_method::random) return;
-  for (std::int64_t i = 0; i < x.batch_count(); ++i) {
-    detail::cpu::draw_centroids(detail::cpu::problem(x, i), detail::cpu::problem(centroids, i), i,
-                                options.seed);
-  }
+  detail::check_seeding<C>(options);
+  cpu::check_threads(exec.threads);
+  cpu::check_weight_values<C>(options.weights, x.batch_count(), x.rows);
+  bool const measures =
+      options.init == init_method::kmeans_plus_plus || options.init == init_method::kmeans_parallel;
+  cpu::team workers(exec.threads);
+  cpu::scratch<C> shared;
+  cpu::for_each_problem(workers, shared, x.batch_count(), cpu::seeding_cost(x, centroids, options),
+                        [&](cpu::team& t, cpu::scratch<C>& s, std::int64_t i) {
+                          auto const points = cpu::problem(x, i);
+                          cpu::point_facts<C> facts;
+                          if (measures) {
+                            facts = cpu::look_at_points<P, C>(
+                                t, points, options.metric,
+                                cpu::weights_of<C>(options.weights, i, x.rows));
+                          }
+                          cpu::draw_centroids(t, s, points, cpu::problem(centroids, i), i, options,
+                                              options.seed, facts);
+                        });
 }
 
 /// The nearest centroid of each point: the j with the largest x.c_j - |c_j|^2 / 2 (euclidean),
@@ -224,7 +256,8 @@ double update_centroids(matrix_view<P> x, std::int32_t const* labels, matrix_vie
 /// to no more than options.tolerance x the mean over features of the variance of its points, or
 /// until options.max_iterations updates are done. Each problem of a batch stops by itself and stays
 /// as it is from then on. Last, unless options.closing_assignment is false, one more assignment
-/// makes labels, index and inertia belong to the returned centroids.
+/// makes labels, index and inertia belong to the returned centroids. options.n_init such fits are
+/// made one after the other; of each problem everything returned is that of its best one.
 ///
 /// @param[in] x host [b][n][d], any point type, n >= k
 /// @param[in,out] centroids host [b][k][d], float (double for double points); in for
@@ -239,13 +272,14 @@ double update_centroids(matrix_view<P> x, std::int32_t const* labels, matrix_vie
 /// summed over the batch (inertia NaN without the closing assignment) and assign_kernel::host.
 /// Cost: 2 b n k d FLOPs an iteration and for the closing assignment; reads x twice an iteration,
 /// once more unless points are integers, and twice more for the variance unless tolerance is 0;
-/// memory as predict and update_centroids, and 8 b n bytes under cosine.
+/// memory as predict and update_centroids, and 8 b n bytes under cosine. Seeding as init_centroids.
+/// n_init of all this, and labels and centroids once more.
 /// Synchronises: returns when done.
 /// Determinism: same bits for any number of threads.
 /// Throws: std::invalid_argument, with nothing written, for null or misaligned pointers, shapes or
 /// strides out of range or not matching, k > n, max_iterations < 1, a tolerance that is negative or
-/// not finite, an unknown init, metric or empty_cluster, n_init < 1, candidates < 0, weights of the
-/// wrong type or with a value that is negative or not finite, with check_input the first point that
+/// not finite, an unknown init, metric or empty_cluster, n_init < 1, n_init > 1 with given centroids
+/// or without the closing assignment, candidates outside [0, 64], weights of the wrong type or with a value that is negative or not finite, with check_input the first point that
 /// is not finite, a negative number of threads; std::bad_alloc; whatever progress throws.
 ///
 /// @code{.cpp}
@@ -282,7 +316,7 @@ fit_result fit(matrix_view<P> x, matrix_view<C> centroids, fit_outputs const& ou
       });
   if (options.check_input) cpu::require_finite(x, facts);
 
-  std::vector<fit_status> const status = cpu::run_fit<P, compute>(
+  std::vector<fit_status> const status = cpu::run_best_fit<P, compute>(
       workers, shared,
       {x, centroids, out.labels, options, options.seed, facts, bounds, exec.progress});
 

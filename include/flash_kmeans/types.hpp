@@ -143,7 +143,7 @@ enum class init_method {
   random,
   /// greedy k-means++: one centroid after the other, each the best of fit_options::candidates
   /// points drawn with a probability in proportion to weight x distance to the nearest centroid so
-  /// far. k passes over the points. Source: Arthur, Vassilvitskii, k-means++: the advantages of
+  /// far (squared, but under metric::cosine 1 - cos). k passes over the points. Source: Arthur, Vassilvitskii, k-means++: the advantages of
   /// careful seeding, SODA 2007; several candidates a step as in scikit-learn.
   kmeans_plus_plus,
   /// k-means||: a few passes that draw about 2 k points each, then k-means++ among what they drew.
@@ -238,9 +238,10 @@ struct fit_options {
   /// What becomes of a cluster without points.
   flash_kmeans::empty_cluster empty_cluster = flash_kmeans::empty_cluster::keep;
   /// Seedings that are tried, >= 1; the fit with the lowest inertia is returned, the first of
-  /// equals. Seeding i draws with seed + i. (scikit-learn: n_init)
+  /// equals, for each problem of a batch by itself. Seeding i draws with seed + i. More than 1 needs
+  /// the closing assignment and excludes init_method::given. (scikit-learn: n_init)
   int n_init = 1;
-  /// Points that k-means++ draws for each centroid, >= 0; 0: 2 + floor(ln k), as scikit-learn.
+  /// Points that k-means++ draws for each centroid, 0 to 64; 0: 2 + floor(ln k), as scikit-learn.
   int candidates = 0;
   /// Throw std::invalid_argument for points with a NaN or an infinity, instead of leaving them out;
   /// see fit_status::non_finite.

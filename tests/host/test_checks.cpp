@@ -317,15 +317,29 @@ INSTANTIATE_TEST_SUITE_P(
         bad_case{"unknown init", kFit | kInit,
                  [](arguments& a) { a.options.init = static_cast<fk::init_method>(7); },
                  "options.init is 7"},
-        bad_case{"unknown metric", kFit | kPredict | kInertia | kUpdate,
-                 [](arguments& a) { a.metric(static_cast<fk::metric>(5)); }, "options.metric is 5"},
+        bad_case{"unknown metric", kAll, [](arguments& a) { a.metric(static_cast<fk::metric>(5)); },
+                 "options.metric is 5"},
         bad_case{"unknown empty_cluster", kFit,
                  [](arguments& a) { a.options.empty_cluster = static_cast<fk::empty_cluster>(3); },
                  "options.empty_cluster is 3"},
         bad_case{"n_init 0", kFit, [](arguments& a) { a.options.n_init = 0; },
                  "options.n_init is 0"},
-        bad_case{"candidates negative", kFit, [](arguments& a) { a.options.candidates = -1; },
-                 "options.candidates is -1"},
+        bad_case{"n_init of given centroids", kFit,
+                 [](arguments& a) {
+                   a.options.n_init = 2;
+                   a.options.init = fk::init_method::given;
+                 },
+                 "options.n_init is 2, must be 1 where options.init is given"},
+        bad_case{"n_init without closing assignment", kFit,
+                 [](arguments& a) {
+                   a.options.n_init = 3;
+                   a.options.closing_assignment = false;
+                 },
+                 "options.n_init is 3, must be 1 without options.closing_assignment"},
+        bad_case{"candidates above 64", kFit | kInit,
+                 [](arguments& a) { a.options.candidates = 65; }, "options.candidates is 65"},
+        bad_case{"candidates negative", kFit | kInit,
+                 [](arguments& a) { a.options.candidates = -1; }, "options.candidates is -1"},
         bad_case{"threads negative", kAll, [](arguments& a) { a.exec.threads = -1; },
                  "execution.threads is -1"}));
 
@@ -338,14 +352,14 @@ std::vector<float> weights_with(float value) {
 std::vector<float> const kNegative = weights_with(-0.25f), kNotANumber = weights_with(NAN),
                          kInfinite = weights_with(INFINITY);
 std::vector<double> const kDoubles(kRoom* kN, 1);
-constexpr unsigned kWeighted = kFit | kInertia | kUpdate;
+constexpr unsigned kWeighted = kFit | kInertia | kUpdate | kInit;
 
 INSTANTIATE_TEST_SUITE_P(
     weights, rejects,
     ::testing::Values(
         bad_case{"double weights of float points", kWeighted | kPredict,
                  [](arguments& a) { a.weights(kDoubles.data()); },
-                 "options.weights is a pointer to double, must point to float"},
+                 "options.weights is of double, must be double for double points and float"},
         bad_case{"weights misaligned", kWeighted,
                  [](arguments& a) { a.weights(odd_address<float const>()); },
                  "options.weights is 0x1001, must be aligned"},
@@ -369,7 +383,7 @@ TEST(rejects_weights, of_float_for_double_points) {
     ADD_FAILURE() << "was taken";
   } catch (std::invalid_argument const& error) {
     EXPECT_NE(std::string(error.what())
-                  .find("options.weights is a pointer to float, must point to double"),
+                  .find("options.weights is of float, must be double for double points"),
               std::string::npos)
         << error.what();
   }

@@ -11,6 +11,7 @@
 
 #include "../types.hpp"
 #include "error.hpp"
+#include "seeding.hpp"
 
 namespace flash_kmeans::detail {
 
@@ -157,16 +158,28 @@ inline void check_empty_cluster(empty_cluster value) {
   }
 }
 
-// Weights of the type that goes with the points: C is that of the centroids.
+inline void check_candidates(int candidates) {
+  require(candidates >= 0 && candidates <= kMostCandidates, "options.candidates", candidates,
+          "must be between 0 and 64");
+}
+
+// C: what the weights of such points are.
 template <class C>
 void check_weights(sample_weights const& weights) {
   if (weights && weights.get<C>() == nullptr) {
-    bool const to_double = std::is_same_v<C, double>;
-    throw_invalid("options.weights", to_double ? "a pointer to float" : "a pointer to double",
-                  to_double ? "must point to double for double points"
-                            : "must point to float for points of every type but double");
+    throw_invalid("options.weights", std::is_same_v<C, double> ? "of float" : "of double",
+                  "must be double for double points and float for all others");
   }
   check_optional(weights.get<C>(), "options.weights");
+}
+
+// What init_centroids reads.
+template <class C>
+void check_seeding(fit_options const& options) {
+  check_init(options.init);
+  check_metric(options.metric);
+  check_candidates(options.candidates);
+  check_weights<std::remove_const_t<C>>(options.weights);
 }
 
 template <class C>
@@ -184,8 +197,12 @@ inline void check_options(fit_options const& options) {
   check_metric(options.metric);
   check_empty_cluster(options.empty_cluster);
   require(options.n_init >= 1, "options.n_init", options.n_init, "must be at least 1");
-  require(options.candidates >= 0, "options.candidates", options.candidates,
-          "must not be negative");
+  check_candidates(options.candidates);
+  if (options.n_init == 1) return;
+  require(options.init != init_method::given, "options.n_init", options.n_init,
+          "must be 1 where options.init is given");
+  require(options.closing_assignment, "options.n_init", options.n_init,
+          "must be 1 without options.closing_assignment, whose inertia chooses");
 }
 
 inline void check_index(cluster_index const& index) {
@@ -206,7 +223,7 @@ void check_fit(matrix_view<P> const& x, matrix_view<C> const& c, fit_outputs con
   check_index(out.index);
   check_optional(out.status, "status");
   check_options(options);
-  check_weights<centroid_t<P>>(options.weights);
+  check_weights<std::remove_const_t<C>>(options.weights);
 }
 
 }  // namespace flash_kmeans::detail

@@ -1,4 +1,4 @@
-// First centroids.
+// First centroids that are rows of the points, and those of init_method::random.
 #pragma once
 
 #include <algorithm>
@@ -41,12 +41,6 @@ std::vector<std::int32_t> random_rows(matrix_view<P> const& x, std::int64_t coun
     if (all_finite(row(x, r), x.cols)) rows.push_back(static_cast<std::int32_t>(r));
   }
   return rows;
-}
-
-template <class P, class C>
-void draw_centroids(matrix_view<P> const& x, matrix_view<C> const& c, std::int64_t i,
-                    std::uint64_t seed) {
-  copy_rows(x, random_rows(x, c.rows, i, seed), c);
 }
 
 }  // namespace flash_kmeans::detail::cpu

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -9,11 +10,12 @@
 
 #include "../../types.hpp"
 #include "assign.hpp"
+#include "distance.hpp"
 #include "empty.hpp"
-#include "init.hpp"
 #include "points.hpp"
 #include "rows.hpp"
 #include "scratch.hpp"
+#include "seed.hpp"
 #include "team.hpp"
 
 namespace flash_kmeans::detail::cpu {
@@ -31,17 +33,6 @@ struct fit_job {
   std::function<void(int iteration, double shift)> const& progress;
 };
 
-// The first centroids of problem number i.
-template <class P, class C>
-void start_problem(fit_job<P, C> const& job, std::int64_t i) {
-  matrix_view<C> const c = problem(job.centroids, i);
-  if (job.options.init == init_method::random) {
-    draw_centroids(problem(job.x, i), c, i, job.seed);
-  }
-  if (job.options.metric != metric::cosine) return;
-  for (std::int64_t j = 0; j < c.rows; ++j) scale_to_unit(row(c, j), c.cols);
-}
-
 // Returns how each problem ended.
 template <class P, class C>
 std::vector<fit_status> run_fit(team& workers, scratch<C>& shared, fit_job<P, C> const& job) {
@@ -54,13 +45,17 @@ std::vector<fit_status> run_fit(team& workers, scratch<C>& shared, fit_job<P, C>
     return values[static_cast<std::size_t>(i)];
   };
 
-  for_each_problem(workers, shared, b, static_cast<double>(n) * static_cast<double>(job.x.cols),
-                   [&](team&, scratch<C>&, std::int64_t i) {
-                     start_problem(job, i);
-                     at(status, i).non_finite =
-                         static_cast<std::int64_t>(at(job.facts, i).left_out.size());
-                     at(running, i) = i;
-                   });
+  for_each_problem(
+      workers, shared, b, seeding_cost(job.x, job.centroids, options),
+      [&](team& t, scratch<C>& s, std::int64_t i) {
+        matrix_view<C> const c = problem(job.centroids, i);
+        draw_centroids(t, s, problem(job.x, i), c, i, options, job.seed, at(job.facts, i));
+        if (options.metric == metric::cosine) {
+          for (std::int64_t j = 0; j < c.rows; ++j) scale_to_unit(row(c, j), c.cols);
+        }
+        at(status, i).non_finite = static_cast<std::int64_t>(at(job.facts, i).left_out.size());
+        at(running, i) = i;
+      });
 
   for (int iteration = 1; iteration <= options.max_iterations && !running.empty(); ++iteration) {
     for_each_problem(
@@ -94,6 +89,37 @@ std::vector<fit_status> run_fit(team& workers, scratch<C>& shared, fit_job<P, C>
         weights_of<C>(options.weights, i, n), job.labels + i * n, nullptr, true);
   });
   return status;
+}
+
+// options.n_init fits, of which each problem keeps the one with the lowest inertia, the first of
+// equals.
+template <class P, class C>
+std::vector<fit_status> run_best_fit(team& workers, scratch<C>& shared, fit_job<P, C> job) {
+  std::vector<fit_status> best = run_fit(workers, shared, job);
+  if (job.options.n_init == 1) return best;
+  std::int64_t const b = job.x.batch_count(), n = job.x.rows;
+  std::int64_t const k = job.centroids.rows, d = job.centroids.cols;
+  std::vector<C> memory(static_cast<std::size_t>(b * k * d));
+  std::vector<std::int32_t> labels(static_cast<std::size_t>(b * n));
+  fit_job<P, C> other = job;
+  other.centroids = {
+      memory.data(), k, d, d, job.centroids.batch, {job.centroids.batch[1] * k * d, k * d}};
+  other.labels = labels.data();
+  for (int run = 1; run < job.options.n_init; ++run) {
+    other.seed = job.seed + static_cast<std::uint64_t>(run);
+    std::vector<fit_status> const status = run_fit(workers, shared, other);
+    for (std::int64_t i = 0; i < b; ++i) {
+      auto const at = static_cast<std::size_t>(i);
+      bool const better = status[at].inertia < best[at].inertia ||
+                          (std::isnan(best[at].inertia) && !std::isnan(status[at].inertia));
+      if (!better) continue;
+      best[at] = status[at];
+      std::copy_n(other.labels + i * n, n, job.labels + i * n);
+      matrix_view<C> const from = problem(other.centroids, i), to = problem(job.centroids, i);
+      for (std::int64_t j = 0; j < k; ++j) std::copy_n(row(from, j), d, row(to, j));
+    }
+  }
+  return best;
 }
 
 }  // namespace flash_kmeans::detail::cpu

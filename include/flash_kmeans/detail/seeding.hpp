@@ -1,0 +1,59 @@
+// What GPU and CPU share of k-means++ and k-means||: how many points are drawn, with which random
+// numbers, and what distance they are drawn by.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "math.hpp"
+
+namespace flash_kmeans::detail {
+
+// Candidates of a step of k-means++.
+inline constexpr std::int32_t kMostCandidates = 64;
+
+// options.candidates, or as many as scikit-learn draws.
+inline std::int32_t seed_candidates(int asked, std::int64_t k) {
+  return asked > 0 ? asked : 2 + static_cast<std::int32_t>(std::log(static_cast<double>(k)));
+}
+
+// Counter of the draw of a candidate for centroid `step`; the first centroid has one candidate.
+FLASH_KMEANS_HOST_DEVICE constexpr std::uint64_t draw_counter(std::int64_t step,
+                                                              std::int32_t candidate) {
+  return static_cast<std::uint64_t>(step * kMostCandidates + candidate);
+}
+
+// Rounds of k-means|| that take points.
+inline constexpr int kSeedRounds = 5;
+
+// Points that a round may take, at most: 2 k are expected.
+inline std::int64_t round_capacity(std::int64_t n, std::int64_t k) {
+  return std::min(n, 3 * k + 64);
+}
+
+// Points among which k-means|| chooses its centroids, at most: the first one and the rounds'.
+inline std::int64_t most_taken(std::int64_t n, std::int64_t k) {
+  return 1 + kSeedRounds * round_capacity(n, k);
+}
+
+// What a round draws with; the number after the last round is that of the choice among the taken.
+FLASH_KMEANS_HOST_DEVICE constexpr std::uint64_t round_key(std::uint64_t key, int round) {
+  return mix64(key ^ static_cast<std::uint64_t>(round + 1));
+}
+
+// Whether a round takes a point, by its draw.
+FLASH_KMEANS_HOST_DEVICE constexpr bool is_taken(double unit, std::int64_t k, double potential,
+                                                 double total) {
+  return potential > 0 && unit < 2.0 * static_cast<double>(k) * potential / total;
+}
+
+// A point with distance 0 or a distance that is not finite is not drawn.
+template <class C>
+FLASH_KMEANS_HOST_DEVICE constexpr double seed_potential(C weight, C distance) {
+  return distance > 0 && distance - distance == 0
+             ? static_cast<double>(weight) * static_cast<double>(distance)
+             : 0.0;
+}
+
+}  // namespace flash_kmeans::detail
