@@ -143,7 +143,7 @@ enum class init_method {
   random,
   /// greedy k-means++: one centroid after the other, each the best of fit_options::candidates
   /// points drawn with a probability in proportion to weight x distance to the nearest centroid so
-  /// far. k passes over the points. Source: Arthur, Vassilvitskii, k-means++: the advantages of
+  /// far (squared, but under metric::cosine 1 - cos). k passes over the points. Source: Arthur, Vassilvitskii, k-means++: the advantages of
   /// careful seeding, SODA 2007; several candidates a step as in scikit-learn.
   kmeans_plus_plus,
   /// k-means||: a few passes that draw about 2 k points each, then k-means++ among what they drew.
@@ -159,8 +159,9 @@ enum class metric {
   euclidean,
   /// 1 - x.c / (|x| |c|), 1 where either is zero, never negative; a centroid is the mean of its points' directions, scaled to length 1
   /// (spherical k-means). Points need not be normalised. A point of zeros has distance 1 to
-  /// everything, gets label 0 and counts nowhere in the sums. A cluster whose directions add up to
-  /// nothing keeps its centroid.
+  /// everything, gets label 0 and counts nowhere in the sums, as if it weighed 0 (not so in inertia).
+  /// A cluster whose directions add up to nothing keeps its centroid. A fit scales its first
+  /// centroids to length 1; zero ones stay zero.
   cosine,
   /// -x.c; a centroid is the mean of its points
   inner_product
@@ -180,7 +181,8 @@ enum class empty_cluster {
   split_largest
 };
 
-/// Weights of the points of a problem. A pointer to float, or to double for double points,
+/// Weights of the points of a problem; only their proportions matter to centroids. A cluster whose
+/// points all weigh 0 is one without points. A pointer to float, or to double for double points,
 /// converts; the default is that every point weighs 1.
 class sample_weights {
  public:
@@ -217,7 +219,9 @@ struct fit_options {
   /// A problem has converged when the squared distances that its centroids moved in one update sum
   /// to no more than tolerance x the mean over features of the variance of its points. Finite, >=
   /// 0; 0 asks for centroids that do not move at all and saves the pass over the points that
-  /// computes the variance. (scikit-learn: tol)
+  /// computes the variance. The variance takes no notice of weights. Under metric::cosine it is that
+  /// of the points' directions x / |x|, where a point of zeros has that of zeros.
+  /// (scikit-learn: tol)
   double tolerance = 1e-4;
   /// Where the first centroids come from.
   init_method init = init_method::random;
@@ -234,10 +238,14 @@ struct fit_options {
   /// What becomes of a cluster without points.
   flash_kmeans::empty_cluster empty_cluster = flash_kmeans::empty_cluster::keep;
   /// Seedings that are tried, >= 1; the fit with the lowest inertia is returned, the first of
-  /// equals. Seeding i draws with seed + i. (scikit-learn: n_init)
+  /// equals, for each problem of a batch by itself. Seeding i draws with seed + i. More than 1 needs
+  /// the closing assignment and excludes init_method::given. (scikit-learn: n_init)
   int n_init = 1;
-  /// Points that k-means++ draws for each centroid, >= 0; 0: 2 + floor(ln k), as scikit-learn.
+  /// Points that k-means++ draws for each centroid, 0 to 64; 0: 2 + floor(ln k), as scikit-learn.
   int candidates = 0;
+  /// Throw std::invalid_argument for points with a NaN or an infinity, instead of leaving them out;
+  /// see fit_status::non_finite.
+  bool check_input = false;
 };
 
 /// What a query (predict, top_k, transform, inertia) is to do.
@@ -305,7 +313,8 @@ struct execution {
 struct cluster_index {
   /// [b][k], points of each cluster
   std::int32_t* counts = nullptr;
-  /// [b][k+1], where each cluster starts in order; the last one is n
+  /// [b][k+1], where each cluster starts in order; the last one is n, less the points that count for
+  /// no cluster
   std::int32_t* offsets = nullptr;
   /// [b][n], points sorted by cluster, stable (ascending inside a cluster)
   std::int32_t* order = nullptr;
@@ -315,11 +324,15 @@ struct cluster_index {
 
 /// How one problem ended; one per problem of a batch.
 struct fit_status {
-  double inertia;  ///< sum over points of the squared distance to the own centroid; NaN when not
-                   ///< asked for
+  double inertia;  ///< sum over points of weight x distance to the own centroid, by the metric;
+                   ///< NaN when not asked for
   double shift;    ///< sum of the squared distances that the centroids moved in the last update
   std::int32_t iterations;  ///< updates done
   std::int32_t converged;   ///< 1 when the last shift was within the tolerance
+  /// Points with a NaN or an infinity. They have label 0 and count nowhere: not in centroids,
+  /// inertia, variance, seeding, empty clusters and cluster_index, where they stand at the end of
+  /// order.
+  std::int64_t non_finite = 0;
 };
 
 /// What is as it was when the last fit of a fit_plan ended, so that the next one need not make it
@@ -384,6 +397,7 @@ struct fit_result {
   bool converged = false;                           ///< all problems did
   double inertia = 0;                               ///< summed over the problems
   assign_kernel kernel = assign_kernel::automatic;  ///< what the assignments ran on
+  std::int64_t non_finite = 0;                      ///< summed over the problems
 };
 
 /// A call into CUDA failed.

@@ -34,7 +34,14 @@ struct arguments {
   float* distances;
   double* shift;
   fk::fit_options options;
+  fk::query_options query;
+  fk::update_options update;
   fk::host::execution exec;
+
+  void metric(fk::metric value) { options.metric = query.metric = update.metric = value; }
+  void weights(fk::sample_weights value) {
+    options.weights = query.weights = update.weights = value;
+  }
 };
 
 // The memory behind them.
@@ -46,7 +53,7 @@ struct memory {
   std::vector<std::int32_t> offsets = std::vector<std::int32_t>(kRoom * (kK + 1), -77);
   std::vector<std::int32_t> order = std::vector<std::int32_t>(kRoom * kN, -77);
   std::vector<std::int32_t> inverse = std::vector<std::int32_t>(kRoom * kN, -77);
-  std::vector<fk::fit_status> status = std::vector<fk::fit_status>(kRoom, {-7, -7, -7, -7});
+  std::vector<fk::fit_status> status = std::vector<fk::fit_status>(kRoom, {-7, -7, -7, -7, -7});
   std::vector<float> distances = std::vector<float>(kRoom * kN, -7);
   std::vector<double> shift = std::vector<double>(kRoom, -7);
 
@@ -62,6 +69,8 @@ struct memory {
             status.data(),
             distances.data(),
             shift.data(),
+            {},
+            {},
             {},
             {}};
   }
@@ -91,9 +100,11 @@ enum verb : unsigned {
 void call(verb v, arguments const& a) {
   switch (v) {
     case kFit: fk::host::fit(a.x, a.c, {a.labels, a.index, a.status}, a.options, a.exec); break;
-    case kPredict: fk::host::predict(a.x, a.c, {a.labels, a.distances}, a.exec); break;
-    case kInertia: fk::host::inertia(a.x, a.c, a.exec); break;
-    case kUpdate: fk::host::update_centroids(a.x, a.labels, a.c, {a.index, a.shift}, a.exec); break;
+    case kPredict: fk::host::predict(a.x, a.c, {a.labels, a.distances}, a.query, a.exec); break;
+    case kInertia: fk::host::inertia(a.x, a.c, a.query, a.exec); break;
+    case kUpdate:
+      fk::host::update_centroids(a.x, a.labels, a.c, {a.index, a.shift}, a.update, a.exec);
+      break;
     case kInit: fk::host::init_centroids(a.x, a.c, a.options, a.exec); break;
     default: FAIL() << "not a verb: " << v;
   }
@@ -306,8 +317,79 @@ INSTANTIATE_TEST_SUITE_P(
         bad_case{"unknown init", kFit | kInit,
                  [](arguments& a) { a.options.init = static_cast<fk::init_method>(7); },
                  "options.init is 7"},
+        bad_case{"unknown metric", kAll, [](arguments& a) { a.metric(static_cast<fk::metric>(5)); },
+                 "options.metric is 5"},
+        bad_case{"unknown empty_cluster", kFit,
+                 [](arguments& a) { a.options.empty_cluster = static_cast<fk::empty_cluster>(3); },
+                 "options.empty_cluster is 3"},
+        bad_case{"n_init 0", kFit, [](arguments& a) { a.options.n_init = 0; },
+                 "options.n_init is 0"},
+        bad_case{"n_init of given centroids", kFit,
+                 [](arguments& a) {
+                   a.options.n_init = 2;
+                   a.options.init = fk::init_method::given;
+                 },
+                 "options.n_init is 2, must be 1 where options.init is given"},
+        bad_case{"n_init without closing assignment", kFit,
+                 [](arguments& a) {
+                   a.options.n_init = 3;
+                   a.options.closing_assignment = false;
+                 },
+                 "options.n_init is 3, must be 1 without options.closing_assignment"},
+        bad_case{"candidates above 64", kFit | kInit,
+                 [](arguments& a) { a.options.candidates = 65; }, "options.candidates is 65"},
+        bad_case{"candidates negative", kFit | kInit,
+                 [](arguments& a) { a.options.candidates = -1; }, "options.candidates is -1"},
         bad_case{"threads negative", kAll, [](arguments& a) { a.exec.threads = -1; },
                  "execution.threads is -1"}));
+
+// Weights of the wrong type, and weights that no point can have: one value per case, all others 1.
+std::vector<float> weights_with(float value) {
+  std::vector<float> weights(kRoom * kN, 1);
+  weights[kN + 4] = value;
+  return weights;
+}
+std::vector<float> const kNegative = weights_with(-0.25f), kNotANumber = weights_with(NAN),
+                         kInfinite = weights_with(INFINITY);
+std::vector<double> const kDoubles(kRoom* kN, 1);
+constexpr unsigned kWeighted = kFit | kInertia | kUpdate | kInit;
+
+INSTANTIATE_TEST_SUITE_P(
+    weights, rejects,
+    ::testing::Values(
+        bad_case{"double weights of float points", kWeighted | kPredict,
+                 [](arguments& a) { a.weights(kDoubles.data()); },
+                 "options.weights is of double, must be double for double points and float"},
+        bad_case{"weights misaligned", kWeighted,
+                 [](arguments& a) { a.weights(odd_address<float const>()); },
+                 "options.weights is 0x1001, must be aligned"},
+        bad_case{"a weight negative", kWeighted, [](arguments& a) { a.weights(kNegative.data()); },
+                 "options.weights of problem 1, point 4 is -0.25"},
+        bad_case{"a weight NaN", kWeighted, [](arguments& a) { a.weights(kNotANumber.data()); },
+                 "options.weights of problem 1, point 4 is nan"},
+        bad_case{"a weight infinite", kWeighted, [](arguments& a) { a.weights(kInfinite.data()); },
+                 "options.weights of problem 1, point 4 is inf"}));
+
+TEST(rejects_weights, of_float_for_double_points) {
+  std::vector<double> const points(12, 1);
+  std::vector<double> centroids(2, 7);
+  std::vector<std::int32_t> labels(12, -9);
+  std::vector<float> const weights(12, 1);
+  fk::fit_options options;
+  options.weights = weights.data();
+  try {
+    fk::host::fit(fk::matrix_view<double const>(points.data(), 12, 1),
+                  fk::matrix_view<double>(centroids.data(), 2, 1), labels.data(), options);
+    ADD_FAILURE() << "was taken";
+  } catch (std::invalid_argument const& error) {
+    EXPECT_NE(std::string(error.what())
+                  .find("options.weights is of float, must be double for double points"),
+              std::string::npos)
+        << error.what();
+  }
+  EXPECT_EQ(centroids, std::vector<double>(2, 7));
+  EXPECT_EQ(labels, std::vector<std::int32_t>(12, -9));
+}
 
 // The arguments that the cases spoil are good before: every verb takes them and writes.
 TEST(accepts, what_the_cases_start_from) {

@@ -21,6 +21,7 @@ set(table
     "4 detail/[a-z]+/dispatch\\.cuh"
     "4 detail/(assign/queries|update/sort)\\.cuh"
     "4 detail/init/[a-z0-9_]+\\.cuh"
+    "4 detail/host/[a-z0-9_]+\\.hpp"
     "5 detail/lloyd\\.cuh"
     "5 (fit|predict|update|init)\\.cuh|host\\.hpp"
     "6 flash_kmeans\\.cuh")

@@ -205,16 +205,6 @@ inline void check_candidates(int candidates) {
           "must be between 0 and 64");
 }
 
-// C: what the weights of such points are.
-template <class C>
-void check_weights(sample_weights const& weights) {
-  if (weights && weights.get<C>() == nullptr) {
-    throw_invalid("options.weights", std::is_same_v<C, double> ? "of float" : "of double",
-                  "must be double for double points and float for all others");
-  }
-  check_optional(weights.get<C>(), "options.weights");
-}
-
 // k-means|| numbers the points that it takes.
 inline void check_taken(fit_options const& options, std::int64_t n, std::int64_t k) {
   if (options.init == init_method::kmeans_parallel && most_taken(n, k) > kMaxRows) {
@@ -232,6 +222,12 @@ void check_seeding(fit_options const& options, std::int64_t n, std::int64_t k) {
   check_weights<std::remove_const_t<C>>(options.weights);
 }
 
+template <class C>
+void check_query(query_options const& options) {
+  check_metric(options.metric);
+  check_weights<C>(options.weights);
+}
+
 inline void check_options(fit_options const& options) {
   require(options.max_iterations >= 1, "options.max_iterations", options.max_iterations,
           "must be at least 1");
@@ -242,6 +238,11 @@ inline void check_options(fit_options const& options) {
   check_empty_cluster(options.empty_cluster);
   require(options.n_init >= 1, "options.n_init", options.n_init, "must be at least 1");
   check_candidates(options.candidates);
+  if (options.n_init == 1) return;
+  require(options.init != init_method::given, "options.n_init", options.n_init,
+          "must be 1 where options.init is given");
+  require(options.closing_assignment, "options.n_init", options.n_init,
+          "must be 1 without options.closing_assignment, whose inertia chooses");
 }
 
 inline void check_index(cluster_index const& index) {

@@ -22,6 +22,7 @@ inline fit_result summary(std::vector<fit_status> const& status, assign_kernel k
     result.iterations = std::max(result.iterations, static_cast<int>(own.iterations));
     result.converged = result.converged && own.converged != 0;
     result.inertia += own.inertia;
+    result.non_finite += own.non_finite;
   }
   return result;
 }

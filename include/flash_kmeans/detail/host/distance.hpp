@@ -1,0 +1,70 @@
+// The distance of a point and a centroid, by each metric, in double.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "../../types.hpp"
+#include "rows.hpp"
+
+namespace flash_kmeans::detail::cpu {
+
+// A sum over d features in eight running sums, which compilers vectorise and which keeps rounding
+// errors small; term(f) is feature f's.
+template <class Term>
+double sum_over_features(std::int64_t d, Term const& term) {
+  double sums[8] = {};
+  std::int64_t f = 0;
+  for (; f + 8 <= d; f += 8) {
+    for (std::int64_t lane = 0; lane < 8; ++lane) sums[lane] += term(f + lane);
+  }
+  for (std::int64_t lane = 0; f + lane < d; ++lane) sums[lane] += term(f + lane);
+  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+}
+
+// |a - b|^2.
+template <class A, class B>
+double squared_distance(A const* a, B const* b, std::int64_t d) {
+  return sum_over_features(d, [&](std::int64_t f) {
+    double const difference = as_double(a[f]) - as_double(b[f]);
+    return difference * difference;
+  });
+}
+
+template <class A, class B>
+double dot(A const* a, B const* b, std::int64_t d) {
+  return sum_over_features(d, [&](std::int64_t f) { return as_double(a[f]) * as_double(b[f]); });
+}
+
+template <class A>
+double length(A const* a, std::int64_t d) {
+  return std::sqrt(dot(a, a, d));
+}
+
+// 1 - cos of the angle between a and b, from 0 to 2; 1 where either is zero.
+template <class A, class B>
+double cosine_distance(A const* a, B const* b, std::int64_t d) {
+  double const lengths = length(a, d) * length(b, d);
+  if (lengths == 0) return 1;
+  return 1 - std::clamp(dot(a, b, d) / lengths, -1.0, 1.0);
+}
+
+template <class A, class B>
+double distance(metric by, A const* a, B const* b, std::int64_t d) {
+  switch (by) {
+    case metric::cosine: return cosine_distance(a, b, d);
+    case metric::inner_product: return -dot(a, b, d);
+    default: return squared_distance(a, b, d);
+  }
+}
+
+// Scales a row to length 1, unless it is zero.
+template <class C>
+void scale_to_unit(C* a, std::int64_t d) {
+  double const by = length(a, d);
+  if (by == 0) return;
+  for (std::int64_t f = 0; f < d; ++f) a[f] = static_cast<C>(static_cast<double>(a[f]) / by);
+}
+
+}  // namespace flash_kmeans::detail::cpu

@@ -1,0 +1,125 @@
+// The loop of a fit.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <vector>
+
+#include "../../types.hpp"
+#include "assign.hpp"
+#include "distance.hpp"
+#include "empty.hpp"
+#include "points.hpp"
+#include "rows.hpp"
+#include "scratch.hpp"
+#include "seed.hpp"
+#include "team.hpp"
+
+namespace flash_kmeans::detail::cpu {
+
+// One whole fit of all problems.
+template <class P, class C>
+struct fit_job {
+  matrix_view<P> x;
+  matrix_view<C> centroids;
+  std::int32_t* labels;  // [b][n]
+  fit_options const& options;
+  std::uint64_t seed;
+  std::vector<point_facts<C>> const& facts;  // [b]
+  std::vector<double> const& bounds;         // [b], the shift with which a problem has converged
+  std::function<void(int iteration, double shift)> const& progress;
+};
+
+// Returns how each problem ended.
+template <class P, class C>
+std::vector<fit_status> run_fit(team& workers, scratch<C>& shared, fit_job<P, C> const& job) {
+  fit_options const& options = job.options;
+  std::int64_t const b = job.x.batch_count(), n = job.x.rows;
+  double const cost = assignment_cost(job.x, job.centroids);
+  std::vector<fit_status> status(static_cast<std::size_t>(b), fit_status{});
+  std::vector<std::int64_t> running(status.size());  // problems that have not converged
+  auto at = [](auto& values, std::int64_t i) -> auto& {
+    return values[static_cast<std::size_t>(i)];
+  };
+
+  for_each_problem(
+      workers, shared, b, seeding_cost(job.x, job.centroids, options),
+      [&](team& t, scratch<C>& s, std::int64_t i) {
+        matrix_view<C> const c = problem(job.centroids, i);
+        draw_centroids(t, s, problem(job.x, i), c, i, options, job.seed, at(job.facts, i));
+        if (options.metric == metric::cosine) {
+          for (std::int64_t j = 0; j < c.rows; ++j) scale_to_unit(row(c, j), c.cols);
+        }
+        at(status, i).non_finite = static_cast<std::int64_t>(at(job.facts, i).left_out.size());
+        at(running, i) = i;
+      });
+
+  for (int iteration = 1; iteration <= options.max_iterations && !running.empty(); ++iteration) {
+    for_each_problem(
+        workers, shared, static_cast<std::int64_t>(running.size()), cost,
+        [&](team& t, scratch<C>& s, std::int64_t r) {
+          std::int64_t const i = at(running, r);
+          auto const x = problem(job.x, i);
+          auto const c = problem(job.centroids, i);
+          std::int32_t* const labels = job.labels + i * n;
+          assign_points<P, C>(t, s, x, c, options.metric, nullptr, labels, nullptr, false);
+          fit_status& own = at(status, i);
+          own.shift = update_problem(t, s, x, labels, c, at(job.facts, i), options.empty_cluster);
+          own.iterations = iteration;
+          own.converged = own.shift <= at(job.bounds, i) ? 1 : 0;
+        });
+    double shift = 0;
+    for (std::int64_t const i : running) shift += at(status, i).shift;
+    running.erase(std::remove_if(running.begin(), running.end(),
+                                 [&](std::int64_t i) { return at(status, i).converged != 0; }),
+                  running.end());
+    if (job.progress) job.progress(iteration, shift);
+  }
+
+  if (!options.closing_assignment) {
+    for (fit_status& own : status) own.inertia = std::numeric_limits<double>::quiet_NaN();
+    return status;
+  }
+  for_each_problem(workers, shared, b, cost, [&](team& t, scratch<C>& s, std::int64_t i) {
+    at(status, i).inertia = assign_points<P, C>(
+        t, s, problem(job.x, i), problem(job.centroids, i), options.metric,
+        weights_of<C>(options.weights, i, n), job.labels + i * n, nullptr, true);
+  });
+  return status;
+}
+
+// options.n_init fits, of which each problem keeps the one with the lowest inertia, the first of
+// equals.
+template <class P, class C>
+std::vector<fit_status> run_best_fit(team& workers, scratch<C>& shared, fit_job<P, C> job) {
+  std::vector<fit_status> best = run_fit(workers, shared, job);
+  if (job.options.n_init == 1) return best;
+  std::int64_t const b = job.x.batch_count(), n = job.x.rows;
+  std::int64_t const k = job.centroids.rows, d = job.centroids.cols;
+  std::vector<C> memory(static_cast<std::size_t>(b * k * d));
+  std::vector<std::int32_t> labels(static_cast<std::size_t>(b * n));
+  fit_job<P, C> other = job;
+  other.centroids = {
+      memory.data(), k, d, d, job.centroids.batch, {job.centroids.batch[1] * k * d, k * d}};
+  other.labels = labels.data();
+  for (int run = 1; run < job.options.n_init; ++run) {
+    other.seed = job.seed + static_cast<std::uint64_t>(run);
+    std::vector<fit_status> const status = run_fit(workers, shared, other);
+    for (std::int64_t i = 0; i < b; ++i) {
+      auto const at = static_cast<std::size_t>(i);
+      bool const better = status[at].inertia < best[at].inertia ||
+                          (std::isnan(best[at].inertia) && !std::isnan(status[at].inertia));
+      if (!better) continue;
+      best[at] = status[at];
+      std::copy_n(other.labels + i * n, n, job.labels + i * n);
+      matrix_view<C> const from = problem(other.centroids, i), to = problem(job.centroids, i);
+      for (std::int64_t j = 0; j < k; ++j) std::copy_n(row(from, j), d, row(to, j));
+    }
+  }
+  return best;
+}
+
+}  // namespace flash_kmeans::detail::cpu

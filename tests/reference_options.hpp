@@ -1,0 +1,351 @@
+// The oracle of the tests with options: metrics, weights, empty clusters, points that are not
+// finite. As reference.hpp: in double, as the textbook writes it, and independent of the library.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+#include "reference.hpp"
+
+namespace testing_support {
+
+enum class measure { euclidean, cosine, inner_product };
+enum class vacancy { keep, farthest_point, split_largest };
+
+struct reference_options {
+  measure by = measure::euclidean;
+  std::vector<double> weights{};  // empty: all 1
+  vacancy empty = vacancy::keep;
+  // What a value of a centroid becomes where it is stored.
+  std::function<double(double)> stored = [](double value) { return value; };
+
+  double weight(std::int64_t i) const {
+    return weights.empty() ? 1 : weights[static_cast<std::size_t>(i)];
+  }
+};
+
+inline double reference_dot(matrix const& a, std::int64_t i, matrix const& b, std::int64_t j) {
+  double sum = 0;
+  for (std::int64_t e = 0; e < a.cols; ++e) sum += a(i, e) * b(j, e);
+  return sum;
+}
+
+inline double reference_length(matrix const& a, std::int64_t i) {
+  return std::sqrt(reference_dot(a, i, a, i));
+}
+
+inline double reference_distance(measure by, matrix const& x, std::int64_t i, matrix const& c,
+                                 std::int64_t j) {
+  if (by == measure::inner_product) return -reference_dot(x, i, c, j);
+  if (by == measure::euclidean) return reference_distance(x, i, c, j);
+  double const lengths = reference_length(x, i) * reference_length(c, j);
+  return lengths == 0 ? 1 : 1 - reference_dot(x, i, c, j) / lengths;
+}
+
+inline bool is_finite_row(matrix const& x, std::int64_t i) {
+  for (std::int64_t e = 0; e < x.cols; ++e) {
+    if (!std::isfinite(x(i, e))) return false;
+  }
+  return true;
+}
+
+// The row as it enters the sums: its direction under cosine.
+inline std::vector<double> reference_summand(measure by, matrix const& x, std::int64_t i) {
+  std::vector<double> row(x.row(i), x.row(i) + x.cols);
+  double const length = by == measure::cosine ? reference_length(x, i) : 1;
+  if (length == 0) return row;
+  for (double& value : row) value /= length;
+  return row;
+}
+
+inline std::vector<std::int32_t> reference_assign(measure by, matrix const& x, matrix const& c) {
+  std::vector<std::int32_t> labels(static_cast<std::size_t>(x.rows), 0);
+  for (std::int64_t i = 0; i < x.rows; ++i) {
+    if (!is_finite_row(x, i)) continue;
+    double best = std::numeric_limits<double>::infinity();
+    for (std::int64_t j = 0; j < c.rows; ++j) {
+      double const distance = reference_distance(by, x, i, c, j);
+      if (distance < best) {
+        best = distance;
+        labels[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(j);
+      }
+    }
+  }
+  return labels;
+}
+
+inline double reference_inertia(reference_options const& o, matrix const& x, matrix const& c,
+                                std::vector<std::int32_t> const& labels) {
+  double sum = 0;
+  for (std::int64_t i = 0; i < x.rows; ++i) {
+    if (!is_finite_row(x, i)) continue;
+    sum += o.weight(i) * reference_distance(o.by, x, i, c, labels[static_cast<std::size_t>(i)]);
+  }
+  return sum;
+}
+
+// Mean over the features of the variance of what enters the sums.
+inline double reference_variance(measure by, matrix const& x) {
+  matrix rows(0, x.cols);
+  for (std::int64_t i = 0; i < x.rows; ++i) {
+    if (!is_finite_row(x, i)) continue;
+    std::vector<double> const row = reference_summand(by, x, i);
+    rows.values.insert(rows.values.end(), row.begin(), row.end());
+    ++rows.rows;
+  }
+  return reference_variance(rows);
+}
+
+inline void reference_to_unit(reference_options const& o, matrix& c, std::int64_t j) {
+  double const length = reference_length(c, j);
+  if (length == 0) return;
+  for (std::int64_t e = 0; e < c.cols; ++e) c(j, e) = o.stored(c(j, e) / length);
+}
+
+// One update with all that the options ask for.
+inline matrix reference_update(reference_options const& o, matrix const& x,
+                               std::vector<std::int32_t> const& labels, matrix const& c) {
+  auto const at = [](std::int64_t i) { return static_cast<std::size_t>(i); };
+  // Points that count in the sums, the clusters' sums and weights, and their numbers of points.
+  std::vector<bool> counts_in(at(x.rows), false);
+  matrix sums(c.rows, c.cols);
+  std::vector<double> weights(at(c.rows), 0);
+  std::vector<std::int64_t> sizes(at(c.rows), 0);
+  for (std::int64_t i = 0; i < x.rows; ++i) {
+    std::int64_t const j = labels[at(i)];
+    if (j < 0 || j >= c.rows || !is_finite_row(x, i)) continue;
+    ++sizes[at(j)];
+    if (o.weight(i) == 0 || (o.by == measure::cosine && reference_length(x, i) == 0)) continue;
+    counts_in[at(i)] = true;
+    weights[at(j)] += o.weight(i);
+    std::vector<double> const row = reference_summand(o.by, x, i);
+    for (std::int64_t e = 0; e < x.cols; ++e) sums(j, e) += o.weight(i) * row[at(e)];
+  }
+  std::vector<std::int64_t> empty;
+  for (std::int64_t j = 0; j < c.rows; ++j) {
+    if (weights[at(j)] == 0) empty.push_back(j);
+  }
+
+  if (o.empty == vacancy::farthest_point && !empty.empty()) {
+    std::vector<std::int64_t> far;
+    for (std::int64_t i = 0; i < x.rows; ++i) {
+      if (counts_in[at(i)]) far.push_back(i);
+    }
+    std::stable_sort(far.begin(), far.end(), [&](std::int64_t a, std::int64_t b) {
+      return reference_distance(o.by, x, a, c, labels[at(a)]) >
+             reference_distance(o.by, x, b, c, labels[at(b)]);
+    });
+    // Whole clusters may be given away; what is left of their sums by rounding is not a sum.
+    std::vector<std::int64_t> left(at(c.rows), 0);
+    for (std::int64_t const i : far) ++left[at(labels[at(i)])];
+    for (std::size_t e = 0; e < empty.size() && e < far.size(); ++e) {
+      std::int64_t const i = far[e], from = labels[at(i)], to = empty[e];
+      std::vector<double> const row = reference_summand(o.by, x, i);
+      for (std::int64_t f = 0; f < x.cols; ++f) {
+        sums(from, f) -= o.weight(i) * row[at(f)];
+        sums(to, f) = o.weight(i) * row[at(f)];
+      }
+      weights[at(from)] -= o.weight(i);
+      weights[at(to)] = o.weight(i);
+      if (--left[at(from)] == 0) weights[at(from)] = 0;
+    }
+  }
+
+  matrix means = c;
+  for (std::int64_t j = 0; j < c.rows; ++j) {
+    if (weights[at(j)] == 0) continue;
+    double const by = o.by == measure::cosine ? reference_length(sums, j) : weights[at(j)];
+    if (by == 0) continue;
+    for (std::int64_t e = 0; e < c.cols; ++e) means(j, e) = o.stored(sums(j, e) / by);
+  }
+
+  if (o.empty == vacancy::split_largest) {
+    for (std::int64_t const j : empty) sizes[at(j)] = 0;
+    for (std::int64_t const j : empty) {
+      std::int64_t largest = 0;
+      for (std::int64_t other = 1; other < c.rows; ++other) {
+        if (sizes[at(other)] > sizes[at(largest)]) largest = other;
+      }
+      if (sizes[at(largest)] < 2) break;
+      sizes[at(j)] = sizes[at(largest)] / 2;
+      sizes[at(largest)] -= sizes[at(j)];
+      for (std::int64_t e = 0; e < c.cols; ++e) {
+        double const value = means(largest, e), sign = e % 2 == 0 ? 1 : -1;
+        means(j, e) = o.stored(value * (1 + sign / 1024));
+        means(largest, e) = o.stored(value * (1 - sign / 1024));
+      }
+      if (o.by == measure::cosine) {
+        reference_to_unit(o, means, j);
+        reference_to_unit(o, means, largest);
+      }
+    }
+  }
+  return means;
+}
+
+// Lloyd's algorithm from the centroids c0.
+inline reference_fit_result reference_fit(reference_options const& o, matrix const& x,
+                                          matrix const& c0, int max_iterations, double tolerance) {
+  reference_fit_result result;
+  result.centroids = c0;
+  if (o.by == measure::cosine) {
+    for (std::int64_t j = 0; j < c0.rows; ++j) reference_to_unit(o, result.centroids, j);
+  }
+  double const bound = tolerance * reference_variance(o.by, x);
+  while (result.iterations < max_iterations && !result.converged) {
+    matrix const next =
+        reference_update(o, x, reference_assign(o.by, x, result.centroids), result.centroids);
+    result.shift = reference_shift(result.centroids, next);
+    result.centroids = next;
+    ++result.iterations;
+    result.converged = result.shift <= bound;
+  }
+  result.labels = reference_assign(o.by, x, result.centroids);
+  result.inertia = reference_inertia(o, x, result.centroids, result.labels);
+  return result;
+}
+
+// ---- Seedings ----
+
+// What a point is away from another in a seeding.
+inline double reference_seed_distance(measure by, matrix const& x, std::int64_t i,
+                                      std::int64_t other) {
+  if (i == other) return 0;
+  if (by != measure::cosine) return reference_distance(x, i, x, other);
+  return std::max(0.0, reference_distance(measure::cosine, x, i, x, other));
+}
+
+// Weights of points that may be drawn: 0 for those that may not.
+inline std::vector<double> reference_seed_weights(reference_options const& o, matrix const& x) {
+  std::vector<double> weights;
+  for (std::int64_t i = 0; i < x.rows; ++i) {
+    bool const never =
+        !is_finite_row(x, i) || (o.by == measure::cosine && reference_length(x, i) == 0);
+    weights.push_back(never ? 0 : o.weight(i));
+  }
+  return weights;
+}
+
+// The first point at which the running sum exceeds the bound.
+inline std::int64_t reference_draw(std::vector<double> const& potentials, double bound) {
+  double running = 0;
+  std::int64_t last = 0;
+  for (std::size_t i = 0; i < potentials.size(); ++i) {
+    if (potentials[i] == 0) continue;
+    last = static_cast<std::int64_t>(i);
+    running += potentials[i];
+    if (running > bound) break;
+  }
+  return last;
+}
+
+// Greedy k-means++ among the finite rows of x. draw(counter) is uniform in [0, 1).
+inline std::vector<std::int64_t> reference_plus_plus(
+    measure by, matrix const& x, std::vector<double> const& weights, std::int64_t k, int candidates,
+    std::function<double(std::uint64_t)> const& draw) {
+  auto const n = static_cast<std::size_t>(x.rows);
+  std::vector<std::int64_t> rows;
+  std::vector<double> potentials = weights, nearest;
+  for (std::int64_t step = 0; step < k; ++step) {
+    double const total = std::accumulate(potentials.begin(), potentials.end(), 0.0);
+    std::vector<std::int64_t> drawn;
+    if (total == 0) {
+      for (std::int64_t i = 0; i < x.rows && drawn.empty(); ++i) {
+        bool const is_chosen = std::find(rows.begin(), rows.end(), i) != rows.end();
+        if (!is_chosen && is_finite_row(x, i)) drawn.push_back(i);
+      }
+    } else {
+      for (int l = 0; l < (step == 0 ? 1 : candidates); ++l) {
+        drawn.push_back(
+            reference_draw(potentials, draw(static_cast<std::uint64_t>(step * 64 + l)) * total));
+      }
+    }
+    double least = std::numeric_limits<double>::infinity();
+    std::vector<double> best_potentials, best_nearest;
+    std::int64_t best = -1;
+    for (std::int64_t const candidate : drawn) {
+      std::vector<double> left(n), near(n);
+      for (std::size_t i = 0; i < n; ++i) {
+        double const own = weights[i] == 0 ? 0
+                                           : reference_seed_distance(
+                                                 by, x, static_cast<std::int64_t>(i), candidate);
+        near[i] = nearest.empty() ? own : std::min(own, nearest[i]);
+        left[i] = weights[i] * near[i];
+      }
+      double const sum = std::accumulate(left.begin(), left.end(), 0.0);
+      if (sum < least) {
+        least = sum;
+        best = candidate;
+        best_potentials = left;
+        best_nearest = near;
+      }
+    }
+    rows.push_back(best);
+    potentials = best_potentials;
+    nearest = best_nearest;
+  }
+  return rows;
+}
+
+// k-means||: five rounds, then k-means++ among what they took; as many as were taken where these are
+// fewer than k. draw(key, counter): key -1 is that of the first point, 0 to 4 of a round, 5 of the
+// choice.
+inline std::vector<std::int64_t> reference_parallel(
+    measure by, matrix const& x, std::vector<double> const& weights, std::int64_t k, int candidates,
+    std::function<double(int, std::uint64_t)> const& draw) {
+  auto const n = static_cast<std::size_t>(x.rows);
+  std::vector<std::int64_t> taken = reference_plus_plus(
+      by, x, weights, 1, 1, [&](std::uint64_t counter) { return draw(-1, counter); });
+  auto const potential = [&](std::int64_t i) {
+    double nearest = std::numeric_limits<double>::infinity();
+    for (std::int64_t const t : taken) {
+      nearest = std::min(nearest, reference_seed_distance(by, x, i, t));
+    }
+    return nearest;
+  };
+  for (int round = 0; round < 5; ++round) {
+    std::vector<double> potentials(n, 0);
+    for (std::size_t i = 0; i < n; ++i) {
+      if (weights[i] > 0) potentials[i] = weights[i] * potential(static_cast<std::int64_t>(i));
+    }
+    double const total = std::accumulate(potentials.begin(), potentials.end(), 0.0);
+    if (total == 0) break;
+    for (std::size_t i = 0; i < n; ++i) {
+      if (draw(round, i) < 2 * static_cast<double>(k) * potentials[i] / total) {
+        taken.push_back(static_cast<std::int64_t>(i));
+      }
+    }
+  }
+  if (static_cast<std::int64_t>(taken.size()) < k) return taken;
+  std::vector<double> taken_weights(taken.size(), 0);
+  matrix few(static_cast<std::int64_t>(taken.size()), x.cols);
+  for (std::size_t t = 0; t < taken.size(); ++t) {
+    for (std::int64_t e = 0; e < x.cols; ++e) few(static_cast<std::int64_t>(t), e) = x(taken[t], e);
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    if (weights[i] == 0) continue;
+    std::size_t owner = 0;
+    double nearest = std::numeric_limits<double>::infinity();
+    for (std::size_t t = 0; t < taken.size(); ++t) {
+      double const own = reference_seed_distance(by, x, static_cast<std::int64_t>(i), taken[t]);
+      if (own < nearest) {
+        nearest = own;
+        owner = t;
+      }
+    }
+    taken_weights[owner] += weights[i];
+  }
+  std::vector<std::int64_t> rows =
+      reference_plus_plus(by, few, taken_weights, k, candidates,
+                          [&](std::uint64_t counter) { return draw(5, counter); });
+  for (std::int64_t& row : rows) row = taken[static_cast<std::size_t>(row)];
+  return rows;
+}
+
+}  // namespace testing_support
