@@ -3,9 +3,12 @@
 // differences here, never x.c - |c|^2/2.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 namespace testing_support {
@@ -47,6 +50,56 @@ inline double reference_distance(matrix const& x, std::int64_t i, matrix const& 
     sums[0] += difference * difference;
   }
   return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
+// What near means to the oracle.
+enum class reference_metric { euclidean, cosine, inner_product };
+
+inline double reference_product(matrix const& x, std::int64_t i, matrix const& c, std::int64_t j) {
+  double sum = 0;
+  for (std::int64_t e = 0; e < x.cols; ++e) sum += x(i, e) * c(j, e);
+  return sum;
+}
+
+// Distance of point i and centroid j: squared, or one minus the cosine (one where either is zero),
+// or the negative inner product.
+inline double reference_distance(reference_metric of, matrix const& x, std::int64_t i,
+                                 matrix const& c, std::int64_t j) {
+  if (of == reference_metric::euclidean) return reference_distance(x, i, c, j);
+  double const product = reference_product(x, i, c, j);
+  if (of == reference_metric::inner_product) return -product;
+  double const lengths =
+      std::sqrt(reference_product(x, i, x, i)) * std::sqrt(reference_product(c, j, c, j));
+  return lengths == 0 ? 1 : 1 - product / lengths;
+}
+
+// All centroids by their distance from point i, the lowest index first on ties; distances that are
+// not finite come last.
+inline std::vector<std::int32_t> reference_order(reference_metric of, matrix const& x,
+                                                 std::int64_t i, matrix const& c) {
+  std::vector<double> distances;
+  for (std::int64_t j = 0; j < c.rows; ++j) {
+    double const distance = reference_distance(of, x, i, c, j);
+    distances.push_back(std::isfinite(distance) ? distance
+                                                : std::numeric_limits<double>::infinity());
+  }
+  std::vector<std::int32_t> order(distances.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
+    return distances[static_cast<std::size_t>(a)] < distances[static_cast<std::size_t>(b)];
+  });
+  return order;
+}
+
+// The first `count` of that order for each point.
+inline std::vector<std::int32_t> reference_nearest(reference_metric of, matrix const& x,
+                                                   matrix const& c, std::int64_t count) {
+  std::vector<std::int32_t> nearest;
+  for (std::int64_t i = 0; i < x.rows; ++i) {
+    std::vector<std::int32_t> const order = reference_order(of, x, i, c);
+    nearest.insert(nearest.end(), order.begin(), order.begin() + count);
+  }
+  return nearest;
 }
 
 // The nearest centroid of each point: the lowest index on ties; NaN never wins, so that a point

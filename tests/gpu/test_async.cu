@@ -194,6 +194,21 @@ TYPED_TEST(async, small_other_verbs_in_an_exact_workspace) {
     fk::inertia_async(points.const_view(), centroids.const_view(), inertia.data(), {},
                       for_inertia.on(stream));
 
+    int const j = static_cast<int>(std::min<std::int64_t>(s.k, 5));
+    guarded_buffer<std::int32_t> const near(n * static_cast<std::size_t>(j));
+    guarded_buffer<C> const near_distances(near.size()), all(static_cast<std::size_t>(s.n * s.k));
+    fk::query_options cosine;
+    cosine.metric = fk::metric::cosine;
+    exact_workspace const for_top_k(
+        fk::top_k_workspace_bytes(points.const_view(), centroids.const_view(), j, cosine));
+    fk::top_k_outputs<C> const near_out{near.data(), near_distances.data()};
+    fk::top_k_async(points.const_view(), centroids.const_view(), j, near_out, cosine,
+                    for_top_k.on(stream));
+    exact_workspace const for_transform(
+        fk::transform_workspace_bytes(points.const_view(), centroids.const_view(), cosine));
+    fk::transform_async(points.const_view(), centroids.const_view(),
+                        fk::matrix_view<C>(all.data(), s.n, s.k), cosine, for_transform.on(stream));
+
     // Takes the labels that predict_async has queued before it.
     index_buffers const index(1, s.n, s.k);
     guarded_buffer<double> const shift(1);
@@ -214,6 +229,15 @@ TYPED_TEST(async, small_other_verbs_in_an_exact_workspace) {
     EXPECT_EQ(labels.download(), plain.labels);
     EXPECT_TRUE(same_bits(distances.download(), plain.distances));
     EXPECT_EQ(inertia.download()[0], fk::inertia(points.const_view(), centroids.const_view()));
+    guarded_buffer<std::int32_t> const plain_near(near.size());
+    guarded_buffer<C> const plain_near_distances(near.size()), plain_all(all.size());
+    fk::top_k_outputs<C> const plain_near_out{plain_near.data(), plain_near_distances.data()};
+    fk::top_k(points.const_view(), centroids.const_view(), j, plain_near_out, cosine);
+    fk::transform(points.const_view(), centroids.const_view(),
+                  fk::matrix_view<C>(plain_all.data(), s.n, s.k), cosine);
+    EXPECT_EQ(near.download(), plain_near.download());
+    EXPECT_TRUE(same_bits(near_distances.download(), plain_near_distances.download()));
+    EXPECT_TRUE(same_bits(all.download(), plain_all.download()));
     EXPECT_TRUE(index_matches(index_values(index), 0, s.n, s.k, plain.labels));
     device_matrices<C> const moved_plainly(c);
     double const plain_shift =
@@ -245,6 +269,9 @@ TYPED_TEST(async, small_workspace_bytes_without_data) {
             fk::predict_workspace_bytes(points.const_view(), centroids.view()));
   EXPECT_EQ(fk::inertia_workspace_bytes(shape_x, shape_c),
             fk::inertia_workspace_bytes(points.const_view(), centroids.view()));
+  EXPECT_EQ(fk::top_k_workspace_bytes(shape_x, shape_c, 5),
+            fk::top_k_workspace_bytes(points.const_view(), centroids.view(), 5));
+  EXPECT_EQ(fk::transform_workspace_bytes(shape_x, shape_c), 0u);
   EXPECT_EQ(fk::update_workspace_bytes(shape_x, shape_c),
             fk::update_workspace_bytes(points.const_view(), centroids.view()));
 }
@@ -363,6 +390,7 @@ TYPED_TEST(async, nothing_waits_for_the_stream) {
       std::max({buffers.workspace_bytes(options),
                 fk::predict_workspace_bytes(buffers.points.view(), buffers.centroids.view()),
                 fk::inertia_workspace_bytes(buffers.points.view(), buffers.centroids.view()),
+                fk::top_k_workspace_bytes(buffers.points.view(), buffers.centroids.view(), 7),
                 fk::update_workspace_bytes(buffers.points.view(), buffers.centroids.view())}));
   {
     SCOPED_TRACE("fit_async");
@@ -379,6 +407,21 @@ TYPED_TEST(async, nothing_waits_for_the_stream) {
     fk::predict_outputs<C> const out{buffers.labels.data(), distances.data()};
     expect_it_does_not_wait(
         stream, memory, [&](fk::execution const& exec) { fk::predict_async(x, c, out, {}, exec); });
+  }
+  {
+    SCOPED_TRACE("top_k_async");
+    guarded_buffer<std::int32_t> const labels(7 * buffers.labels.size());
+    expect_it_does_not_wait(stream, memory, [&](fk::execution const& exec) {
+      fk::top_k_async(x, c, 7, {labels.data()}, {}, exec);
+    });
+  }
+  {
+    SCOPED_TRACE("transform_async");
+    device_matrices<C> const all(std::vector<matrix>(data.points.size(), matrix(x.rows, c.rows)),
+                                 data.how);
+    expect_it_does_not_wait(stream, memory, [&](fk::execution const& exec) {
+      fk::transform_async(x, c, all.view(), {}, exec);
+    });
   }
   {
     SCOPED_TRACE("inertia_async");
@@ -799,17 +842,27 @@ TYPED_TEST(async, small_other_verbs_are_captured) {
   guarded_buffer<std::int32_t> const labels(300);
   guarded_buffer<C> const distances(300);
   guarded_buffer<double> const scalars(2);
+  constexpr int kJ = 3;
+  guarded_buffer<std::int32_t> const near(300 * kJ);
+  guarded_buffer<C> const near_distances(300 * kJ), all(300 * 20);
   fk::predict_outputs<C> const out{labels.data(), distances.data()};
+  fk::top_k_outputs<C> const near_out{near.data(), near_distances.data()};
+  fk::query_options inner;
+  inner.metric = fk::metric::inner_product;
   fk::update_outputs const update_out{{}, scalars.data() + 1};
   exact_workspace const memory(
       std::max({fk::predict_workspace_bytes(points.view(), centroids.view()),
                 fk::inertia_workspace_bytes(points.view(), centroids.view()),
+                fk::top_k_workspace_bytes(points.view(), centroids.view(), kJ),
                 fk::update_workspace_bytes(points.view(), centroids.view())}));
   fk::execution const exec = memory.on(stream);
   auto const queue = [&] {
     fk::init_centroids_async(points.const_view(), centroids.view(), given(1, 0), exec);
     fk::predict_async(points.const_view(), centroids.const_view(), out, {}, exec);
     fk::inertia_async(points.const_view(), centroids.const_view(), scalars.data(), {}, exec);
+    fk::top_k_async(points.const_view(), centroids.const_view(), kJ, near_out, inner, exec);
+    fk::transform_async(points.const_view(), centroids.const_view(),
+                        fk::matrix_view<C>(all.data(), 300, 20), {}, exec);
     fk::update_centroids_async(points.const_view(), labels.data(), centroids.view(), update_out,
                                exec);
   };
@@ -827,6 +880,24 @@ TYPED_TEST(async, small_other_verbs_are_captured) {
     EXPECT_EQ(labels.download(), expected);
     EXPECT_TRUE(distances_match<T>(other_x, other_c, expected, distances.download()));
     EXPECT_EQ(scalars.download()[0], reference_inertia(other_x, other_c, expected));
+    // Small integers: exact.
+    std::vector<std::int32_t> const nearest =
+        reference_nearest(reference_metric::inner_product, other_x, other_c, kJ);
+    EXPECT_EQ(near.download(), nearest);
+    std::vector<C> const products = near_distances.download(), squares = all.download();
+    for (std::int64_t i = 0; i < 300; ++i) {
+      for (std::int64_t r = 0; r < kJ; ++r) {
+        auto const at = static_cast<std::size_t>(i * kJ + r);
+        ASSERT_EQ(static_cast<double>(products[at]),
+                  -reference_product(other_x, i, other_c, nearest[at]))
+            << "point " << i << ", number " << r;
+      }
+      for (std::int64_t l = 0; l < 20; ++l) {
+        ASSERT_EQ(static_cast<double>(squares[static_cast<std::size_t>(i * 20 + l)]),
+                  reference_distance(other_x, i, other_c, l))
+            << "point " << i << ", centroid " << l;
+      }
+    }
     EXPECT_TRUE(same_bits(centroids.download(), to_type<C>(means)));
   }
 }

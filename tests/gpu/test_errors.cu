@@ -51,6 +51,8 @@ struct arguments {
   fk::matrix_view<T const> x;
   fk::matrix_view<C> c;
   fk::matrix_view<T> sorted;
+  fk::matrix_view<C> all;  // distances to all centroids
+  int j = 3;
   std::int32_t* labels = nullptr;
   C* distances = nullptr;
   fk::cluster_index index;
@@ -72,6 +74,7 @@ class scene {
     a.x = {x_.data(), kN, kD};
     a.c = {c_.data(), kK, kD};
     a.sorted = {sorted_.data(), kN, kD};
+    a.all = {all_.data(), kN, kK};
     a.labels = labels_.data();
     a.distances = distances_.data();
     a.index = {counts_.data(), offsets_.data(), order_.data(), inverse_.data()};
@@ -81,17 +84,18 @@ class scene {
   }
 
   bool untouched() const {
-    return x_.untouched() && c_.untouched() && sorted_.untouched() && labels_.untouched() &&
-           distances_.untouched() && counts_.untouched() && offsets_.untouched() &&
-           order_.untouched() && inverse_.untouched() && status_.untouched() &&
-           scalars_.untouched();
+    return x_.untouched() && c_.untouched() && sorted_.untouched() && all_.untouched() &&
+           labels_.untouched() && distances_.untouched() && counts_.untouched() &&
+           offsets_.untouched() && order_.untouched() && inverse_.untouched() &&
+           status_.untouched() && scalars_.untouched();
   }
 
  private:
   output_memory<T> x_{kN * kD}, sorted_{kN * kD};
-  output_memory<C> c_{kK * kD};
-  output_memory<std::int32_t> labels_{kN}, counts_{kK}, offsets_{kK + 1}, order_{kN}, inverse_{kN};
-  output_memory<C> distances_{kN};
+  output_memory<C> c_{kK * kD}, all_{kN * kK};
+  output_memory<std::int32_t> labels_{kN * kK}, counts_{kK}, offsets_{kK + 1}, order_{kN},
+      inverse_{kN};
+  output_memory<C> distances_{kN * kK};
   output_memory<fk::fit_status> status_{1};
   output_memory<double> scalars_{1};
 };
@@ -110,11 +114,14 @@ enum : unsigned {
   kInertia = 4,
   kUpdate = 8,
   kInit = 16,
-  kRuns = kFit | kPredict | kInertia | kUpdate | kInit,
-  kSizes = 32,      // *_workspace_bytes of all verbs but fit
-  kFitSize = 64,    // fit_workspace_bytes
-  kInitSize = 512,  // init_workspace_bytes
-  kAll = 127 | kInitSize,
+  kTopK = 512,
+  kTransform = 1024,
+  kRuns = kFit | kPredict | kInertia | kUpdate | kInit | kTopK | kTransform,
+  kSizes = 32,       // *_workspace_bytes of all verbs but fit, top_k and init_centroids
+  kFitSize = 64,     // fit_workspace_bytes
+  kTopKSize = 2048,  // top_k_workspace_bytes
+  kInitSize = 4096,  // init_workspace_bytes
+  kAll = kRuns | kSizes | kFitSize | kTopKSize | kInitSize,
   // Other rows by cluster, which have no centroids.
   kSum = 128,
   kGather = 256
@@ -126,6 +133,7 @@ std::vector<verb<T>> verbs() {
   using A = arguments<T>;
   auto const fit_out = [](A const& a) { return fk::fit_outputs{a.labels, a.index, a.status}; };
   auto const predict_out = [](A const& a) { return fk::predict_outputs<C>{a.labels, a.distances}; };
+  auto const top_k_out = [](A const& a) { return fk::top_k_outputs<C>{a.labels, a.distances}; };
   auto const update_out = [](A const& a) { return fk::update_outputs{a.index, a.scalars}; };
   return {
       {"fit", kFit, [=](A const& a) { fk::fit(a.x, a.c, fit_out(a), a.options, a.exec); }},
@@ -138,6 +146,14 @@ std::vector<verb<T>> verbs() {
       {"inertia", kInertia, [](A const& a) { fk::inertia(a.x, a.c, a.query, a.exec); }},
       {"inertia_async", kInertia,
        [](A const& a) { fk::inertia_async(a.x, a.c, a.scalars, a.query, a.exec); }},
+      {"top_k", kTopK,
+       [=](A const& a) { fk::top_k(a.x, a.c, a.j, top_k_out(a), a.query, a.exec); }},
+      {"top_k_async", kTopK,
+       [=](A const& a) { fk::top_k_async(a.x, a.c, a.j, top_k_out(a), a.query, a.exec); }},
+      {"transform", kTransform,
+       [](A const& a) { fk::transform(a.x, a.c, a.all, a.query, a.exec); }},
+      {"transform_async", kTransform,
+       [](A const& a) { fk::transform_async(a.x, a.c, a.all, a.query, a.exec); }},
       {"update_centroids", kUpdate,
        [=](A const& a) { fk::update_centroids(a.x, a.labels, a.c, update_out(a), a.exec); }},
       {"update_centroids_async", kUpdate,
@@ -151,9 +167,13 @@ std::vector<verb<T>> verbs() {
       {"init_workspace_bytes", kInitSize,
        [](A const& a) { fk::init_workspace_bytes(a.x, a.c, a.options); }},
       {"predict_workspace_bytes", kSizes,
-       [](A const& a) { fk::predict_workspace_bytes(a.x, a.c); }},
+       [](A const& a) { fk::predict_workspace_bytes(a.x, a.c, a.query); }},
       {"inertia_workspace_bytes", kSizes,
-       [](A const& a) { fk::inertia_workspace_bytes(a.x, a.c); }},
+       [](A const& a) { fk::inertia_workspace_bytes(a.x, a.c, a.query); }},
+      {"transform_workspace_bytes", kSizes,
+       [](A const& a) { fk::transform_workspace_bytes(a.x, a.c, a.query); }},
+      {"top_k_workspace_bytes", kTopKSize,
+       [](A const& a) { fk::top_k_workspace_bytes(a.x, a.c, a.j, a.query); }},
       {"update_workspace_bytes", kSizes, [](A const& a) { fk::update_workspace_bytes(a.x, a.c); }},
       {"sum_by_cluster", kSum, [](A const& a) { fk::sum_by_cluster(a.x, a.labels, a.c, a.exec); }},
       {"sum_by_cluster_async", kSum,
@@ -235,7 +255,9 @@ TYPED_TEST(errors, small_null_pointers) {
   expect_all_refuse<T>(
       kRuns, [](A& a) { a.c.data = nullptr; }, "centroids.data", "null");
   expect_all_refuse<T>(
-      kFit | kPredict | kUpdate, [](A& a) { a.labels = nullptr; }, "labels", "null");
+      kFit | kPredict | kUpdate | kTopK, [](A& a) { a.labels = nullptr; }, "labels", "null");
+  expect_all_refuse<T>(
+      kTransform, [](A& a) { a.all.data = nullptr; }, "distances.data", "null");
   // The sums of inertia_async are its result and not optional; inertia itself has none.
   scene<T> s;
   arguments<T> a = s.good();
@@ -348,9 +370,12 @@ TYPED_TEST(errors, small_misaligned_pointers) {
   expect_all_refuse<T>(
       kRuns, [](A& a) { a.c.data = off_by_a_byte(a.c.data); }, "centroids.data", "0x");
   expect_all_refuse<T>(
-      kFit | kPredict | kUpdate, [](A& a) { a.labels = off_by_a_byte(a.labels); }, "labels", "0x");
+      kFit | kPredict | kUpdate | kTopK, [](A& a) { a.labels = off_by_a_byte(a.labels); }, "labels",
+      "0x");
   expect_all_refuse<T>(
-      kPredict, [](A& a) { a.distances = off_by_a_byte(a.distances); }, "distances", "0x");
+      kTransform, [](A& a) { a.all.data = off_by_a_byte(a.all.data); }, "distances.data", "0x");
+  expect_all_refuse<T>(
+      kPredict | kTopK, [](A& a) { a.distances = off_by_a_byte(a.distances); }, "distances", "0x");
   expect_all_refuse<T>(
       kFit, [](A& a) { a.status = off_by_a_byte(a.status); }, "status", "0x");
   expect_all_refuse<T>(
@@ -408,13 +433,88 @@ TYPED_TEST(errors, small_options) {
           a.options.weights = &full;
         }
       },
-      "options.weights", std::is_same_v<T, double> ? "of float" : "of double");
+      "options.weights", std::is_same_v<T, double> ? "float" : "double");
   expect_all_refuse<T>(
       kFit | kInit,
       [](A& a) {
         a.options.weights = off_by_a_byte(static_cast<centroid_of<T> const*>(a.distances));
       },
       "options.weights", "0x");
+}
+
+TYPED_TEST(errors, small_query_options) {
+  using T = TypeParam;
+  using A = arguments<T>;
+  expect_all_refuse<T>(
+      kPredict | kInertia | kTopK | kTransform | kTopKSize,
+      [](A& a) { a.query.metric = static_cast<fk::metric>(9); }, "options.metric", "9");
+  // Weights of the other type, and ones that lie between two elements.
+  constexpr bool kDouble = std::is_same_v<T, double>;
+  float const some_floats[2]{};
+  double const some_doubles[2]{};
+  expect_all_refuse<T>(
+      kInertia,
+      [&](A& a) {
+        if (kDouble) {
+          a.query.weights = some_floats;
+        } else {
+          a.query.weights = some_doubles;
+        }
+      },
+      "options.weights", kDouble ? "float" : "double");
+  expect_all_refuse<T>(
+      kInertia,
+      [&](A& a) {
+        if (kDouble) {
+          a.query.weights = off_by_a_byte(some_doubles);
+        } else {
+          a.query.weights = off_by_a_byte(some_floats);
+        }
+      },
+      "options.weights", "0x");
+}
+
+TYPED_TEST(errors, small_number_of_nearest_centroids) {
+  using T = TypeParam;
+  using A = arguments<T>;
+  for (int const j : {0, -1, static_cast<int>(kK) + 1, 65}) {
+    expect_all_refuse<T>(
+        kTopK | kTopKSize, [=](A& a) { a.j = j; }, "j", std::to_string(j));
+  }
+  // 64 at most, however many centroids there are.
+  expect_all_refuse<T>(
+      kTopK | kTopKSize,
+      [](A& a) {
+        a.c = {a.c.data, 1000, kD};
+        a.j = 65;
+      },
+      "j", "65");
+}
+
+TYPED_TEST(errors, small_distances_to_all) {
+  using T = TypeParam;
+  using A = arguments<T>;
+  expect_all_refuse<T>(
+      kTransform, [](A& a) { a.all.rows = kN + 1; }, "distances.rows (n)", "101");
+  expect_all_refuse<T>(
+      kTransform, [](A& a) { a.all.rows = 0; }, "distances.rows (n)", "0");
+  expect_all_refuse<T>(
+      kTransform, [](A& a) { a.all.cols = a.all.ld = kK + 1; }, "distances.cols (k)", "8");
+  expect_all_refuse<T>(
+      kTransform, [](A& a) { a.all.ld = kK - 1; }, "distances.ld", "6");
+  expect_all_refuse<T>(
+      kTransform,
+      [](A& a) {
+        a.all.batch = {1, 2};
+      },
+      "distances.batch", "1 x 2");
+  expect_all_refuse<T>(
+      kTransform,
+      [](A& a) {
+        a.x.batch = a.c.batch = a.all.batch = {2, 1};
+        a.all.batch_stride = {kK - 1, 0};
+      },
+      "distances.batch_stride[0]", "6");
 }
 
 TYPED_TEST(errors, small_other_rows_by_cluster) {
@@ -500,22 +600,25 @@ TYPED_TEST(errors_on_gpu, small_workspace) {
   std::size_t const predict_bytes = fk::predict_workspace_bytes(good.x, good.c);
   std::size_t const inertia_bytes = fk::inertia_workspace_bytes(good.x, good.c);
   std::size_t const update_bytes = fk::update_workspace_bytes(good.x, good.c);
-  fk::fit_options seeded;
-  seeded.init = fk::init_method::kmeans_plus_plus;
-  std::size_t const init_bytes = fk::init_workspace_bytes(good.x, good.c, seeded);
-  EXPECT_EQ(fk::init_workspace_bytes(good.x, good.c), 0u) << "random points need no memory";
-  guarded_buffer<unsigned char> const memory(
-      std::max({fit_bytes, predict_bytes, inertia_bytes, update_bytes, init_bytes}) + 256);
+  kTopK = 512,
+  kTransform = 1024,
+  kRuns = kFit | kPredict | kInertia | kUpdate | kInit | kTopK | kTransform,
+  kSizes = 32,       // *_workspace_bytes of all verbs but fit, top_k and init_centroids
+  kFitSize = 64,     // fit_workspace_bytes
+  kTopKSize = 2048,  // top_k_workspace_bytes
+  kInitSize = 4096,  // init_workspace_bytes
+  kAll = kRuns | kSizes | kFitSize | kTopKSize | kInitSize,
   for (verb<T> const& v : verbs<T>()) {
     if ((v.kind & kRuns) == 0) continue;
     SCOPED_TRACE(v.name);
-    std::size_t const needed = v.kind == kFit       ? fit_bytes
-                               : v.kind == kPredict ? predict_bytes
-                               : v.kind == kInertia ? inertia_bytes
-                               : v.kind == kInit    ? init_bytes
-                                                    : update_bytes;
-    arguments<T> a = good;
-    if (v.kind == kInit) a.options = seeded;
+  kTopK = 512,
+  kTransform = 1024,
+  kRuns = kFit | kPredict | kInertia | kUpdate | kInit | kTopK | kTransform,
+  kSizes = 32,       // *_workspace_bytes of all verbs but fit, top_k and init_centroids
+  kFitSize = 64,     // fit_workspace_bytes
+  kTopKSize = 2048,  // top_k_workspace_bytes
+  kInitSize = 4096,  // init_workspace_bytes
+  kAll = kRuns | kSizes | kFitSize | kTopKSize | kInitSize,
     a.exec.workspace = memory.data();
     for (std::size_t const bytes : {std::size_t{0}, needed / 2, needed - 1}) {
       a.exec.workspace_bytes = bytes;
@@ -539,9 +642,12 @@ TYPED_TEST(errors_on_gpu, small_forced_kernels) {
   if (std::is_same_v<T, double>) refused.emplace_back(fk::assign_kernel::sm90, "sm90");
   for (auto const& kernel : refused) {
     expect_all_refuse<T>(
-        kFit | kPredict | kInertia, [&](arguments<T>& a) { a.exec.kernel = kernel.first; },
+        kFit | kPredict | kInertia | kTopK, [&](arguments<T>& a) { a.exec.kernel = kernel.first; },
         "execution.kernel", kernel.second);
   }
+  expect_all_refuse<T>(
+      kTopK, [](arguments<T>& a) { a.exec.kernel = fk::assign_kernel::sm90; }, "execution.kernel",
+      "sm90");
 }
 
 // The checks refuse nothing that is good: the same scene, with data in it, runs.

@@ -44,8 +44,11 @@ struct best_score {
     }
   }
 
-  // Only a point that holds an infinity, or products that overflow, score infinity.
-  __device__ std::int32_t label() const { return score < kInfinity<Acc> ? index : 0; }
+  // none: for a point whose scores are not finite, since it holds a value that is not or its
+  // products overflow.
+  __device__ std::int32_t label(std::int32_t none) const {
+    return score - score == 0 ? index : none;
+  }
 
   // Over neighbouring lanes, a power of two of them.
   __device__ void merge_lanes(int lanes) {
@@ -64,6 +67,7 @@ struct assign_params {
   centroid_t<T> const* bias;  // [b][bias_stride], -inf from k on (operand.cuh)
   std::int64_t bias_stride;
   std::int32_t* labels;      // [b][n]
+  std::int32_t none;         // label of a point that is not finite
   fit_status const* status;  // [b] or null: problems that have converged keep their labels
   std::int64_t n;
   std::int32_t k, d;

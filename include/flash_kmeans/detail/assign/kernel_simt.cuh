@@ -47,7 +47,7 @@ class simt_nearest : public nearest_units<T> {
     for (int i = 0; i < Slots; ++i) {
       best_[i].merge_lanes(16);
       int const row = simt_own(i, ty);
-      if (tx == 0 && row < rows_) p_.labels[problem * p_.n + point + row] = best_[i].label();
+      if (tx == 0 && row < rows_) p_.labels[problem * p_.n + point + row] = best_[i].label(p_.none);
     }
   }
 

@@ -98,7 +98,7 @@ class sm80_nearest : public nearest_units<T> {
     if (row < rows_) {
       best_score<float> all{scores[row], indices[row]};
       all.merge(scores[t.n + row], indices[t.n + row]);
-      p_.labels[problem * p_.n + point + row] = all.label();
+      p_.labels[problem * p_.n + point + row] = all.label(p_.none);
     }
     __syncthreads();  // the space is free for the next tile's loads
   }

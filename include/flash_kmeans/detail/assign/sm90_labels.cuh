@@ -36,8 +36,11 @@ struct sm90_labels {
 
   __device__ int row(int h) const { return thread / 32 * 16 + h * 8 + thread % 32 / 4; }
 
-  __device__ void write(sm90_found const& found, std::uint32_t row, std::int32_t nearest) const {
-    if (row < static_cast<std::uint32_t>(p.n)) p.labels[found.problem * p.n + row] = nearest;
+  __device__ void write(sm90_found const& found, std::uint32_t row,
+                        best_score<float> const& nearest) const {
+    if (row < static_cast<std::uint32_t>(p.n)) {
+      p.labels[found.problem * p.n + row] = nearest.label(p.none);
+    }
   }
 
   __device__ __forceinline__ void write(sm90_found found) const {
@@ -45,7 +48,7 @@ struct sm90_labels {
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
       std::int32_t const nearest = found.best.nearest(h);
-      if (thread % 4 == 0) write(found, found.row + row(h), nearest);
+      if (thread % 4 == 0) write(found, found.row + row(h), {found.best.score[h], nearest});
     }
   }
 
@@ -82,7 +85,7 @@ struct sm90_labels {
             partials + (2 * i + (i == sharers.first ? 1 : 0)) * stride + thread;
         all.merge(__ldcg(&partial->score), __ldcg(&partial->index));
       }
-      write(found, found.row + thread, all.index);
+      write(found, found.row + thread, all);
     }
   }
 };

@@ -28,6 +28,7 @@ struct sm90_params {
                      // pieces that add up to it, then zeros; -inf from k on
   std::int32_t x_inner;      // problems along the third dimension of x
   std::int32_t* labels;      // [b][n]
+  std::int32_t none;         // label of a point that is not finite
   fit_status const* status;  // [b] or null: problems that have converged keep their labels
   sm90_partial* partials;    // [2 * clusters][blocks of a cluster][points of a tile]
   std::uint32_t* counters;  // [clusters][blocks of a cluster][warpgroups that search], zero between

@@ -30,7 +30,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(Threads) start_kernel(start_params co
   }
   double const nan = __longlong_as_double(0x7ff8000000000000);
   for (std::int64_t i = first; i < p.b; i += threads) {
-    p.status[i] = {nan, nan, 0, 0};
+    p.status[i] = {nan, nan, 0, 0, 0};
     if (p.thresholds != nullptr) p.thresholds[i] = 0;
   }
   for (std::int64_t i = first; i < p.counter_count; i += threads) p.counters[i] = 0;
