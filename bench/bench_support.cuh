@@ -173,7 +173,7 @@ struct shape {
   std::int64_t b, h, n, k, d;
   std::string type;    // half, bf16, float, tf32 (float points), double
   std::string layout;  // bhsd, nhd
-  std::string bench;   // verbs: assign, fit, update, joined by +
+  std::string bench;   // verbs: assign, fit, init, update, joined by +
 
   std::int64_t problems() const { return b * h; }
   std::int64_t points() const { return problems() * n; }
@@ -226,7 +226,7 @@ inline shape parse_shape(std::string const& line, std::string const& where) {
   auto const verbs = [&](std::string const& field) {
     for (std::size_t begin = 0, end = 0; end != std::string::npos; begin = end + 1) {
       end = field.find('+', begin);
-      one_of(field.substr(begin, end - begin), {"assign", "fit", "update"});
+      one_of(field.substr(begin, end - begin), {"assign", "fit", "init", "update"});
     }
     return field;
   };
@@ -759,7 +759,7 @@ inline bench_options parse_options(int& argc, char** argv) {
       if (!known && *kernel != "all") throw std::runtime_error("no such kernel: " + *kernel);
       options.kernel = *kernel;
     } else if (auto const custom = value_of("--shape=")) {
-      options.custom = parse_shape("custom," + *custom + ",assign+fit+update", "--shape");
+      options.custom = parse_shape("custom," + *custom + ",assign+fit+init+update", "--shape");
     } else if (auto const shapes = value_of("--shapes=")) {
       options.shapes = *shapes;
     } else if (auto const seconds = value_of("--seconds=")) {
@@ -785,7 +785,7 @@ inline bool has_type(fk::assign_kernel kernel, std::string const& type) {
   }
 }
 
-// Bench: kVerb ("assign", "fit" or "update"); measurement run<P>(shape, kernel, session);
+// Bench: kVerb ("assign", "fit", "init" or "update"); measurement run<P>(shape, kernel, session);
 // assignments(measurement), their number in one timed run; and passes(measurement), how often that
 // uses the points.
 template <class Bench>

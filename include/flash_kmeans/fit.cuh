@@ -51,10 +51,11 @@ inline namespace FLASH_KMEANS_ABI {
 /// @param[in] exec kernel and precision count
 ///
 /// Where points are not packed (see predict_workspace_bytes) no more than 24 bytes a point, 20
-/// bytes a centroid's coordinate and 4 MiB a problem for half and bfloat16. Of that, a point takes
-/// 4 bytes for the sort (16 with more than 2048 clusters), up to 16 for partial sums, and up to 8
-/// for the variance that a tolerance asks for; a coordinate takes 4 (8 for double) for sums and 2
-/// for operands. Where points are packed, their copy comes on top.
+/// bytes a centroid's coordinate and 4 MiB a problem for half and bfloat16, and what
+/// init_workspace_bytes says. Of that, a point takes 4 bytes for the sort (16 with more than 2048
+/// clusters), up to 16 for partial sums, and up to 8 for the variance that a tolerance asks for; a
+/// coordinate takes 4 (8 for double) for sums and 2 for operands. Where points are packed, their
+/// copy comes on top.
 /// Synchronises nothing. Throws std::invalid_argument for a bad shape or option, cuda_error without
 /// a device.
 template <class P, class C>

@@ -10,6 +10,7 @@ namespace fk = flash_kmeans;
 template <class T>
 void call(fk::matrix_view<T const> x, fk::matrix_view<fk::centroid_t<T>> c, std::int32_t* labels) {
   fk::fit(x, c, labels);
+  fk::init_centroids(x, c);
   fk::predict(x, c, labels);
   fk::top_k(x, c, 1, labels);
   fk::transform(x, c, c);
