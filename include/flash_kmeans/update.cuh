@@ -24,7 +24,7 @@ struct update_memory {
   double* shift;
 
   update_memory(matrix_view<T const> const& x, matrix_view<centroid_t<T>> const& c, arena& memory)
-      : update(x, c, label_source::caller, memory), shift(memory.take<double>(x.batch_count())) {}
+      : update(x, c, {}, memory), shift(memory.take<double>(x.batch_count())) {}
 };
 
 // What an update that stands alone needs first.
@@ -147,9 +147,8 @@ void sum_by_cluster_async(matrix_view<P> const& x, std::int32_t const* labels,
   detail::check_written(sums, "sums");
   detail::check_pointer(labels, "labels");
   detail::workspace block(exec);
-  auto pieces = block.lay_out([&](detail::arena& memory) {
-    return detail::centroid_update<T>(x, sums, detail::label_source::caller, memory);
-  });
+  auto pieces = block.lay_out(
+      [&](detail::arena& memory) { return detail::centroid_update<T>(x, sums, {}, memory); });
   detail::queue_update_start(pieces, exec.stream);
   pieces.queue_sums(labels, exec.stream);
 }

@@ -30,6 +30,13 @@ inline constexpr bool is_half_v = std::is_same_v<T, __half> || std::is_same_v<T,
 // A constant, since the functions of std::numeric_limits are host code.
 template <class Acc>
 inline constexpr Acc kInfinity = std::numeric_limits<Acc>::infinity();
+template <class Acc>
+inline constexpr Acc kNaN = std::numeric_limits<Acc>::quiet_NaN();
+
+template <class Acc>
+__device__ bool is_finite(Acc value) {
+  return value - value == 0;
+}
 
 // [batch][rows][cols] with the strides of a matrix_view; rows and cols travel apart.
 template <class T>

@@ -9,6 +9,7 @@
 
 #include "../types.hpp"
 #include "assign/dispatch.cuh"
+#include "assign/queries.cuh"
 #include "config.cuh"
 #include "convergence/dispatch.cuh"
 #include "graph.cuh"
@@ -16,6 +17,7 @@
 #include "outputs.hpp"
 #include "small/dispatch.cuh"
 #include "update/dispatch.cuh"
+#include "update/scaling.cuh"
 #include "workspace.cuh"
 
 namespace flash_kmeans::detail {
@@ -33,8 +35,10 @@ class lloyd {
         c_(c),
         out_(out),
         options_(options),
-        assignment_(x, c, plan, memory),
-        update_(x, c, label_source::assignment, memory),
+        weights_(options.weights.template get<acc>()),
+        assignment_(x, c, plan, memory, options.metric),
+        scaling_(x, options.metric, weights_, memory),
+        update_(x, c, scaling_.rows(), memory),
         convergence_(x, options.tolerance, out.status, memory),
         small_(x, c, update_.overlaps()),
         seeding_(x, c, options, plan, memory),
@@ -56,8 +60,14 @@ class lloyd {
   template <class Stop>
   void queue(cudaStream_t stream, fit_unchanged unchanged, Stop&& stop, bool loops = false) const {
     fit_status* const status = convergence_.status();
-    if (!unchanged.centroids) seeding_.queue(options_.seed, stream);
-    convergence_.queue_start(update_.counters(), update_.counter_count(), unchanged.points, stream);
+    bool const directions = options_.metric == metric::cosine;
+    if (!unchanged.centroids) {
+      seeding_.queue(options_.seed, stream);
+      if (directions) queue_unit<acc>(c_, c_, stream);
+    }
+    if (!unchanged.points) scaling_.queue(stream);
+    convergence_.queue_start(update_.counters(), update_.counter_count(), unchanged.points,
+                             scaling_.inverses(), stream);
     bool const closing = options_.closing_assignment;
     bool index_due = wanted(out_.index);
     if (!unchanged.points && (closing || !one_launch())) assignment_.queue_points(stream);
@@ -69,12 +79,15 @@ class lloyd {
       if (!unchanged.centroids) assignment_.queue_centroids(stream);
       if (queue_iterations(index_due && !closing, loops, stream, stop)) index_due = false;
     }
-    if (closing) assignment_.queue_labels(out_.labels, nullptr, stream);
+    if (closing) assignment_.queue_labels(out_.labels, nullptr, stream, kNotFinite);
     if (index_due) update_.queue_index(out_.labels, out_.index, stream);
+    mended_labels const mended{out_.labels, status};
     if (closing) {
       static_assert(sizeof(fit_status) % sizeof(double) == 0);
       assignment_.queue_distances(out_.labels, nullptr, &status->inertia,
-                                  sizeof(fit_status) / sizeof(double), stream);
+                                  sizeof(fit_status) / sizeof(double), stream, weights_, mended);
+    } else {
+      assignment_.queue_mend(mended, stream);
     }
   }
 
@@ -87,9 +100,12 @@ class lloyd {
   std::int32_t const* running() const { return convergence_.running(); }
 
  private:
-  // A forced kernel, or products other than those of the type, are what the caller asked for.
+  // A forced kernel, or products other than those of the type, are what the caller asked for; and
+  // the one kernel knows means of points only.
   bool one_launch() const {
-    return small_.possible() && !plan_.forced && plan_.multiply == precision::native;
+    return small_.possible() && !plan_.forced && plan_.multiply == precision::native &&
+           options_.metric == metric::euclidean && weights_ == nullptr &&
+           options_.empty_cluster == empty_cluster::keep;
   }
 
   // index: the last update's sort writes it. Returns whether it has.
@@ -116,7 +132,7 @@ class lloyd {
   }
 
   void queue_iteration(cluster_index const& index, cudaStream_t stream) const {
-    assignment_.queue_labels(out_.labels, convergence_.status(), stream);
+    assignment_.queue_labels(out_.labels, convergence_.status(), stream, kNotFinite);
     assignment_.with_form([&](auto form) {
       update_.template queue<decltype(form)>(out_.labels, index, assignment_.operand(),
                                              convergence_.state(), stream);
@@ -127,7 +143,9 @@ class lloyd {
   matrix_view<acc> c_;
   fit_outputs out_;
   fit_options options_;
+  acc const* weights_;  // [b][n] or null
   assignment<T> assignment_;
+  point_scaling<T> scaling_;
   centroid_update<T> update_;
   convergence<T> convergence_;
   small_fit<T> small_;

@@ -16,6 +16,7 @@
 #include "../workspace.cuh"
 #include "argmin.cuh"
 #include "kernel_distances.cuh"
+#include "kernel_mend.cuh"
 #include "kernel_norms.cuh"
 #include "kernel_pack.cuh"
 #include "kernel_simt.cuh"
@@ -238,13 +239,16 @@ class assignment {
   }
 
   // labels[b][n] of the prepared centroids. status: problems that have converged keep their labels.
-  void queue_labels(std::int32_t* labels, fit_status const* status, cudaStream_t stream) const {
+  // none: label of points that are not finite.
+  void queue_labels(std::int32_t* labels, fit_status const* status, cudaStream_t stream,
+                    std::int32_t none = 0) const {
     if (plan_.kernel == assign_kernel::sm90) {
-      queue_labels_sm90(labels, status, stream);
+      queue_labels_sm90(labels, status, none, stream);
       return;
     }
     assign_params<T> p = products();
     p.labels = labels;
+    p.none = none;
     p.status = status;
     auto run = [&](void (*kernel)(assign_params<T>), char const* name, tile const& t, int threads,
                    std::size_t shared_bytes) {
@@ -264,13 +268,15 @@ class assignment {
 
   // Distances to the labelled masters, each [b][n] or null, and their sums, one per problem and
   // inertia_stride doubles apart, or null. weights: [b][n], of the terms of the sums, or null.
+  // mended: the labels, whose negative ones become 0 and are counted in the status, or nothing.
   void queue_distances(std::int32_t const* labels, acc* distances, double* inertia,
                        std::int64_t inertia_stride, cudaStream_t stream,
-                       acc const* weights = nullptr) const {
+                       acc const* weights = nullptr, mended_labels const& mended = {}) const {
     distances_params<T> p{};
     p.labels = labels;
     p.distances = distances;
     p.weights = weights;
+    p.mended = mended;
     p.partials = inertia == nullptr ? nullptr : partials_;
     p.rows = shape_.n;
     p.rows_per_block = rows_per_block_;
@@ -279,6 +285,14 @@ class assignment {
     if (inertia == nullptr) return;
     launch(sum_kernel<kSumThreads>, "sum_kernel", grid_for(shape_.b), kSumThreads, stream,
            sum_params{partials_, blocks_per_problem_, inertia, inertia_stride, shape_.b});
+  }
+
+  // Mends labels without computing distances.
+  void queue_mend(mended_labels const& mended, cudaStream_t stream) const {
+    std::int64_t const points = shape_.b * shape_.n;
+    launch(mend_kernel<kMendThreads>, "mend_kernel",
+           grid_for(ceil_div<std::int64_t>(points, kMendThreads)), kMendThreads, stream,
+           mend_params{mended, shape_.n, points});
   }
 
   // Distances of every point to `count` labelled masters: labels and distances [b][n][count].
@@ -355,10 +369,11 @@ class assignment {
     allow_shared_bytes(sm90_kernel<Operand, Pieces>, "sm90_kernel", layout_.bytes());
   }
 
-  void queue_labels_sm90(std::int32_t* labels, fit_status const* status,
+  void queue_labels_sm90(std::int32_t* labels, fit_status const* status, std::int32_t none,
                          cudaStream_t stream) const {
     sm90_params p = sm90_;
     p.labels = labels;
+    p.none = none;
     p.status = status;
     sm90_shares const shares =
         sm90_shares_for(p.b * p.tiles_per_problem, p.k_tiles, blocks_ / layout_.cluster);

@@ -11,6 +11,7 @@
 #include "../config.cuh"
 #include "../device_matrix.cuh"
 #include "../reduce.cuh"
+#include "mended_labels.cuh"
 #include "metrics.cuh"
 
 namespace flash_kmeans::detail {
@@ -36,6 +37,7 @@ struct distances_params {
   std::int32_t const* labels;  // [b][rows], a row for each label of a point
   acc* distances;              // [b][rows] or null
   acc const* weights;          // [b][rows], how much each counts in the sum, or null
+  mended_labels mended;        // the labels, or nothing
   double* partials;            // [b][blocks_per_problem] or null
   std::int64_t rows;
   std::int32_t d;
@@ -67,7 +69,8 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kDistancesThreads)
     for (std::int64_t base = first; base < last; base += groups) {
       std::int64_t const row = base + group, read = row < last ? row : last - 1;
       T const* const point = x + p.of.point(read) * p.x.ld;
-      acc const* const centroid = c + labels[read] * p.c.ld;
+      std::int32_t const label = labels[read];
+      acc const* const centroid = c + max(label, 0) * p.c.ld;
       acc sums = 0, squares = 0;
 #pragma unroll 4
       for (int i = lane * V; i < p.d; i += p.lanes * V) {
@@ -92,7 +95,11 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kDistancesThreads)
       sums = group_sum(sums, p.lanes);
       if constexpr (Terms::kLengths) squares = group_sum(squares, p.lanes);
       if (lane == 0 && row < last) {
-        acc const distance = Terms::distance(sums, squares);
+        acc distance = Terms::distance(sums, squares);
+        if (label < 0) {
+          distance = kNaN<acc>;
+          p.mended.mend(b, p.rows, row);
+        }
         if (p.distances != nullptr) p.distances[b * p.rows + row] = distance;
         if (distance == distance) {
           double const weight = p.weights == nullptr ? 1 : p.weights[b * p.rows + row];

@@ -40,8 +40,9 @@ class convergence {
 
   // counters: of the update, to be set to zero. same_points: as at the last start over this
   // workspace, so thresholds are known; otherwise a tolerance costs one pass over the points.
+  // scales: [b][n] factors of the rows whose variance is asked for, or null.
   void queue_start(std::uint32_t* counters, std::int64_t counter_count, bool same_points,
-                   cudaStream_t stream) const {
+                   centroid_t<T> const* scales, cudaStream_t stream) const {
     std::int64_t const longest = std::max(b_, counter_count);
     launch(start_kernel<kStartThreads>, "start_kernel",
            grid_for(ceil_div<std::int64_t>(longest, kStartThreads)), kStartThreads, stream,
@@ -52,8 +53,8 @@ class convergence {
     std::int32_t const d = static_cast<std::int32_t>(x_.cols);
     std::int64_t const chunks = b_ * chunks_per_problem_;
     launch(variance_kernel<T>, "variance_kernel", grid_for(chunks), kVarianceThreads, stream,
-           variance_params<T>{device_matrix<T const>(x_), moments_, x_.rows, d, cols, chunk_,
-                              chunks_per_problem_, chunks});
+           variance_params<T>{device_matrix<T const>(x_), scales, moments_, x_.rows, d, cols,
+                              chunk_, chunks_per_problem_, chunks});
     launch(threshold_kernel<kThresholdThreads>, "threshold_kernel", grid_for(b_), kThresholdThreads,
            stream,
            threshold_params{moments_, thresholds_, tolerance_, x_.rows, d, cols, chunk_,

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "../config.cuh"
+#include "../device_matrix.cuh"
 #include "state.cuh"
 
 namespace flash_kmeans::detail {
@@ -28,9 +29,8 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(Threads) start_kernel(start_params co
     *p.running = static_cast<std::int32_t>(p.b);
     *p.rounds = 0;
   }
-  double const nan = __longlong_as_double(0x7ff8000000000000);
   for (std::int64_t i = first; i < p.b; i += threads) {
-    p.status[i] = {nan, nan, 0, 0, 0};
+    p.status[i] = {kNaN<double>, kNaN<double>, 0, 0, 0};
     if (p.thresholds != nullptr) p.thresholds[i] = 0;
   }
   for (std::int64_t i = first; i < p.counter_count; i += threads) p.counters[i] = 0;

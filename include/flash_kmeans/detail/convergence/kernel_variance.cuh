@@ -1,8 +1,8 @@
 // Variance of the features of every problem, for the tolerance.
 //
 // A thread walks down one column of a chunk of rows. It sums deviations from a value near the mean,
-// the average of its first rows, so that data far from the origin does not cancel; threads and
-// chunks meet in double as (mean, squared deviations), combined in a fixed order by
+// the average of its first rows, so that data far from the origin does not cancel. A value that is
+// not finite counts as that value near the mean. Threads and chunks meet in double as (mean, squared deviations), combined in a fixed order by
 // threshold_kernel.
 #pragma once
 
@@ -20,8 +20,9 @@ inline constexpr int kVarianceThreads = 256;
 
 template <class T>
 struct variance_params {
-  device_matrix<T const> x;  // [b][n][d]
-  column_moments* moments;   // [b][chunks_per_problem][d]
+  device_matrix<T const> x;     // [b][n][d]
+  centroid_t<T> const* scales;  // [b][n] factors of rows, or null
+  column_moments* moments;      // [b][chunks_per_problem][d]
   std::int64_t n;
   std::int32_t d;
   std::int32_t cols;   // neighbouring threads on neighbouring columns; divides the block
@@ -56,19 +57,20 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kVarianceThreads, 2)
             std::int64_t const at = row + std::int64_t{r} * teams;
             bool const inside = at < last;
             values[r] = inside ? widen<acc>(x[at * p.x.ld + i]) : acc{0};
+            if (p.scales != nullptr && inside) values[r] *= p.scales[b * p.n + at];
             rows += inside;
           }
           if (count == 0) {
             acc first_sum = 0;
 #pragma unroll
-            for (int r = 0; r < kRows; ++r) first_sum += values[r];
+            for (int r = 0; r < kRows; ++r) first_sum += is_finite(values[r]) ? values[r] : acc{0};
             center = static_cast<acc>(first_sum / rows);
           }
           acc const around = static_cast<acc>(center);
           acc part = 0, part_squares = 0;
 #pragma unroll
           for (int r = 0; r < kRows; ++r) {
-            acc const deviation = r < rows ? values[r] - around : acc{0};
+            acc const deviation = r < rows && is_finite(values[r]) ? values[r] - around : acc{0};
             part += deviation;
             part_squares += deviation * deviation;
           }

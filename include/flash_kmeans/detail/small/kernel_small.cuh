@@ -151,7 +151,7 @@ class small_block {
   __device__ void search() {
     std::int32_t* const labels = p_.labels + b_ * p_.n + begin_;
     auto const found = [&](std::uint32_t point, std::int32_t label) {
-      this->labels()[point] = static_cast<std::uint16_t>(label);
+      this->labels()[point] = static_cast<std::uint16_t>(label);  // kNotFinite is above all others
       labels[point] = label;
     };
 #if FLASH_KMEANS_HAS_MMA_SYNC
@@ -176,7 +176,7 @@ class small_block {
     for (std::uint32_t r = 0; r < kSmallRounds; ++r) {
       if (r * 32 >= of_warp) break;
       std::uint32_t const i = from + r * 32 + lane();
-      bool const inside = i < points_;
+      bool const inside = i < points_ && labels()[i] < k_;
       std::uint32_t const j = inside ? labels()[i] : 0;
       std::uint32_t const earlier = count_points(own, j, inside, bits);
       picks[r] = inside ? j << 16 | earlier : kAll;

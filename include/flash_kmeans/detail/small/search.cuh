@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "../assign/argmin.cuh"
+#include "../assign/mended_labels.cuh"
 #include "../config.cuh"
 #include "../device_matrix.cuh"
 #include "../ptx/cp_async.cuh"
@@ -78,7 +79,7 @@ __device__ void search_tensor_cores(small_layout const& l, unsigned char const* 
       for (int h = 0; h < 2; ++h) {
         best[m][h].merge_lanes(4);
         std::uint32_t const point = first + m * 16 + h * 8 + lane / 4;
-        if (lane % 4 == 0 && point < points) found(point, best[m][h].index);
+        if (lane % 4 == 0 && point < points) found(point, best[m][h].label(kNotFinite));
       }
     }
   }
@@ -137,7 +138,7 @@ __device__ void search_simt(small_layout const& l, unsigned char const* memory,
 #pragma unroll
     for (int i = 0; i < kPoints; ++i) {
       best[i].merge_lanes(static_cast<int>(l.searchers));
-      if (searcher == 0 && point(i) < points) found(point(i), best[i].index);
+      if (searcher == 0 && point(i) < points) found(point(i), best[i].label(kNotFinite));
     }
   }
 }

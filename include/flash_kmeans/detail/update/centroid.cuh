@@ -72,12 +72,12 @@ class centroid_move {
   static constexpr int V = 16 / sizeof(acc);
 
   __device__ centroid_move(centroid_params<T> const& p, std::int64_t b, std::uint32_t label,
-                           std::uint32_t points)
+                           double divisor)
       : p_(p),
         b_(b),
         label_(label),
         row_(p.row(b, label)),
-        divisor_(p.totals ? 1 : points),
+        divisor_(p.totals ? 1 : divisor),
         inverse_(1 / divisor_) {}
 
   // Features [i, i + V) of where it is.

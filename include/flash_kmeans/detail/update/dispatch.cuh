@@ -21,30 +21,30 @@
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
 
-// Where labels come from decides whether they need a bucket for those outside [0, k).
-enum class label_source { assignment, caller };
-
 template <class T>
 class centroid_update {
  public:
   using acc = centroid_t<T>;
 
-  centroid_update(matrix_view<T const> const& x, matrix_view<acc> const& c, label_source labels,
-                  arena& memory)
+  // Labels may be outside [0, k), which has a bucket of its own.
+  centroid_update(matrix_view<T const> const& x, matrix_view<acc> const& c,
+                  row_scaling<acc> const& scaling, arena& memory)
       : x_(x),
         c_(c),
+        scaling_(scaling),
         b_(x.batch_count()),
-        group_(group_size(b_, x.rows, buckets(c.rows, labels))),
+        group_(group_size(b_, x.rows, c.rows + 1)),
         multiprocessors_(multiprocessors()),
         overlaps_(has_clusters(count_kernel<kCountThreads>)),
-        sort_(group_, x.rows, c.rows, buckets(c.rows, labels), multiprocessors_, overlaps_,
-              memory) {
+        sort_(group_, x.rows, c.rows, c.rows + 1, multiprocessors_, overlaps_, memory) {
     vector_ = x.cols % kVector<T> == 0 && rows_aligned(x, kVector<T> * sizeof(T));
     std::int64_t const vectors = x.cols / (vector_ ? kVector<T> : 1);
     lanes_ = std::min<std::int64_t>(vectors, 128);
     column_blocks_ = ceil_div(vectors, lanes_);
     chunks_ = chunks_of(x.rows, c.rows, x.cols);
-    ld_ = round_up<std::int64_t>(x.cols, 16 / sizeof(acc));
+    constexpr std::int64_t kUnit = 16 / sizeof(acc);
+    width_ = round_up(x.cols, kUnit);
+    ld_ = width_ + (scaling.scaled ? kUnit : 0);
     sums_ = memory.take<acc>(group_ * c.rows * ld_);
     slots_ = memory.take<acc>(group_ * chunks_.per_problem * 2 * ld_);
     run_sums_ = memory.take<double>(group_ * chunks_.runs_per_problem() * ld_);
@@ -135,10 +135,6 @@ class centroid_update {
     return {bits, chunks, chunks <= kFewChunks ? kNoRuns : run_bits};
   }
 
-  static std::int64_t buckets(std::int64_t k, label_source labels) {
-    return labels == label_source::caller ? k + 1 : k;
-  }
-
   // Positions and clusters of a group are counted in 31 bits: sort and grids hold them.
   static std::int64_t group_size(std::int64_t b, std::int64_t n, std::int64_t buckets) {
     return std::min({b, std::int64_t{2147483647} / n, std::int64_t{2147483647} / buckets});
@@ -178,6 +174,7 @@ class centroid_update {
     p.sorted = sorted;
     p.labels = labels + sorted.first * x_.rows;
     p.x = device_matrix<T const>(x_);
+    p.scales = scaling_.scales;
     p.sums = sums_;
     p.slots = slots_;
     p.run_sums = run_sums_;
@@ -186,13 +183,17 @@ class centroid_update {
     p.chunks = chunks_;
     p.count = static_cast<std::uint32_t>(problems * chunks_.per_problem);
     p.d = static_cast<std::int32_t>(x_.cols);
+    p.width = static_cast<std::int32_t>(width_);
     p.ld = static_cast<std::int32_t>(ld_);
     p.lanes = static_cast<std::int32_t>(lanes_);
     p.column_blocks = static_cast<std::int32_t>(column_blocks_);
     std::int64_t const blocks =
         ceil_div<std::int64_t>(p.count, kSegmentsThreads / lanes_) * column_blocks_;
-    launch(vector_ ? segments_kernel<T, kVector<T>> : segments_kernel<T, 1>, "segments_kernel",
-           blocks, kSegmentsThreads, stream, p, {0, 1, overlaps_});
+    with_rows([&](auto rows) {
+      using Rows = decltype(rows);
+      launch(vector_ ? segments_kernel<T, kVector<T>, Rows> : segments_kernel<T, 1, Rows>,
+             "segments_kernel", blocks, kSegmentsThreads, stream, p, {0, 1, overlaps_});
+    });
   }
 
   template <class Form>
@@ -205,7 +206,9 @@ class centroid_update {
     p.run_sums = run_sums_;
     p.centroid = centroid;
     p.chunks = chunks_;
+    p.width = static_cast<std::int32_t>(width_);
     p.ld = static_cast<std::int32_t>(ld_);
+    p.directions = scaling_.directions;
     // Clusters of many pieces get a block each. Others are dealt out to as many blocks as run at once.
     constexpr std::uint32_t kManyPieces = 8;
     constexpr std::int64_t kBlocksOfSm = 5;
@@ -213,18 +216,30 @@ class centroid_update {
     p.blocks = static_cast<std::uint32_t>(std::min<std::int64_t>(
         ceil_div(sorted.k, p.at_once),
         std::max<std::int64_t>(1, kBlocksOfSm * multiprocessors_ / problems)));
-    launch(finish_kernel<T, Form>, "finish_kernel", problems * p.blocks, kFinishThreads, stream, p,
-           {0, 1, overlaps_});
+    with_rows([&](auto rows) {
+      launch(finish_kernel<T, Form, decltype(rows)>, "finish_kernel", problems * p.blocks,
+             kFinishThreads, stream, p, {0, 1, overlaps_});
+    });
+  }
+
+  template <class Use>
+  void with_rows(Use&& use) const {
+    if (scaling_.scaled) {
+      use(sums_of_scaled_rows{});
+    } else {
+      use(sums_of_rows{});
+    }
   }
 
   matrix_view<T const> x_;
   matrix_view<acc> c_;
+  row_scaling<acc> scaling_;
   std::int64_t b_;
   std::int64_t group_;  // problems sorted together
   std::int64_t multiprocessors_;
   bool overlaps_;  // kernels may be launched so
   point_sort sort_;
-  std::int64_t ld_;  // of sums
+  std::int64_t width_, ld_;  // of sums
   double* shifts_;
   std::uint32_t* counters_;  // [group] of problems' ends, then of the sort, then of the segments
   std::int64_t counter_count_;

@@ -13,6 +13,7 @@
 #include "../convergence/state.cuh"
 #include "../ptx/grid_order.cuh"
 #include "centroid.cuh"
+#include "kinds.cuh"
 #include "sorted.cuh"
 
 namespace flash_kmeans::detail {
@@ -31,12 +32,13 @@ struct finish_params {
   double const* run_sums;  // [problems][runs_per_problem][ld]
   centroid_params<T> centroid;
   chunking chunks;
-  std::uint32_t blocks;   // of a problem
-  std::uint32_t at_once;  // clusters that a block finishes side by side, 1 to kFinishWarps
-  std::int32_t ld;        // of sums: whole 16 bytes, zero from d on
+  std::uint32_t blocks;    // of a problem
+  std::uint32_t at_once;   // clusters that a block finishes side by side, 1 to kFinishWarps
+  std::int32_t width, ld;  // of sums, as in kernel_segments.cuh
+  bool directions;         // centroids are scaled to length 1; only of sums_of_scaled_rows
 };
 
-template <class T, class Form>
+template <class T, class Form, class Rows>
 FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, 5)
     finish_kernel(finish_params<T> const p) {
   using acc = typename finish_params<T>::acc;
@@ -60,17 +62,8 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, 5)
     acc const* const whole =
         pieces.count() == 1 ? p.sums + (std::int64_t{problem} * s.k + label) * p.ld
                             : p.slots + (2 * std::int64_t{chunks + pieces.first_chunk} + 1) * p.ld;
-    centroid_move<T, Form> centroid(p.centroid, b, label, points);
-    for (std::int32_t from = 0; from < p.centroid.d; from += 32 * V) {
-      std::int32_t const i = from + static_cast<std::int32_t>(lane) * V;
-      pack<acc, V> const old = centroid.old(i);
-      if (!kTogether && pieces.count() == 1) {
-        pack<acc, V> sum{};
-        if (i < p.ld) sum = *reinterpret_cast<pack<acc, V> const*>(whole + i);
-        centroid.move(i, old, sum);
-        continue;
-      }
-      double sum[V] = {};
+    // Features [i, i + V) of the cluster's sum; together, the first warp's is right.
+    auto fold = [&](std::int32_t i, double(&sum)[V]) {
       // Rows [0, count), several on their way at once.
       auto add_rows = [&](std::uint32_t count, auto row) {
         using Value = std::remove_const_t<std::remove_pointer_t<decltype(row(0u))>>;
@@ -80,7 +73,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, 5)
 #pragma unroll
           for (std::uint32_t u = 0; u < kRead; ++u) {
             rows[u] = {};
-            if (r + u * kStep < count && i < p.ld) {
+            if (r + u * kStep < count && i < p.ld) {  // the sum of factors too
               rows[u] = *reinterpret_cast<pack<Value, V> const*>(row(r + u * kStep) + i);
             }
           }
@@ -106,15 +99,54 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, 5)
 #pragma unroll
         for (int v = 0; v < V; ++v) parts[warp][v][lane] = sum[v];
         __syncthreads();
-        if (warp != 0) continue;
-        for (int w = 1; w < kFinishWarps; ++w) {
+        for (int w = 1; warp == 0 && w < kFinishWarps; ++w) {
 #pragma unroll
           for (int v = 0; v < V; ++v) sum[v] += parts[w][v][lane];
         }
       }
-      centroid.move(i, old, sum);
+    };
+    bool const moves = !kTogether || warp == 0;
+    double divisor = points;
+    if constexpr (Rows::kScaled) {
+      divisor = 0;
+      if (p.directions) {
+        for (std::int32_t from = 0; from < p.centroid.d; from += 32 * V) {
+          double sum[V] = {};
+          fold(from + static_cast<std::int32_t>(lane) * V, sum);
+#pragma unroll
+          for (int v = 0; v < V; ++v) {
+            bool const inside = from + static_cast<std::int32_t>(lane) * V + v < p.centroid.d;
+            divisor += inside ? sum[v] * sum[v] : 0;
+          }
+        }
+        divisor = sqrt(group_sum(divisor, 32));
+      } else {
+        double sum[V] = {};
+        fold(p.width, sum);
+        divisor = sum[0];
+      }
+      // Without weight, or directions that add up to nothing.
+      bool const nothing = !(divisor > 0);
+      if (kTogether ? __syncthreads_or(warp == 0 && nothing) : nothing) {
+        if (moves) p.centroid.leave(b, label);
+        return;
+      }
     }
-    if (!kTogether || warp == 0) centroid.end();
+    centroid_move<T, Form> centroid(p.centroid, b, label, divisor);
+    for (std::int32_t from = 0; from < p.centroid.d; from += 32 * V) {
+      std::int32_t const i = from + static_cast<std::int32_t>(lane) * V;
+      pack<acc, V> const old = centroid.old(i);
+      if (!kTogether && !Rows::kScaled && pieces.count() == 1) {
+        pack<acc, V> sum{};
+        if (i < p.width) sum = *reinterpret_cast<pack<acc, V> const*>(whole + i);
+        centroid.move(i, old, sum);
+        continue;
+      }
+      double sum[V] = {};
+      fold(i, sum);
+      if (moves) centroid.move(i, old, sum);
+    }
+    if (moves) centroid.end();
   };
 
   // Clusters of this block: `at_once` of every `step`.

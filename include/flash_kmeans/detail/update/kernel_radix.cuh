@@ -17,6 +17,8 @@
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
 
+inline constexpr int kDigitMostBits = 11;
+
 struct radix_params {
   counting_params digit;     // of every digit; its buckets are the values of one
   std::uint32_t* order[2];   // [problems][n] points; after the last digit the first is right

@@ -7,6 +7,9 @@
 // began in an earlier chunk, slot 1 for one that goes on into the next. Where a cluster covers a
 // whole run of chunks, the worker that ends last adds up their slots. kernel_finish.cuh adds runs
 // and slots in the order of the chunks, so the sums do not depend on timing.
+//
+// Rows may have factors (kinds.cuh); the sum of a cluster's factors is then one more number of every
+// row of sums.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +18,7 @@
 #include "../config.cuh"
 #include "../device_matrix.cuh"
 #include "../ptx/grid_order.cuh"
+#include "kinds.cuh"
 #include "sorted.cuh"
 
 namespace flash_kmeans::detail {
@@ -28,6 +32,7 @@ struct segments_params {
   sorted_points sorted;
   std::int32_t const* labels;  // [problems][n] that they are sorted by
   device_matrix<T const> x;    // [b][n][d]
+  acc const* scales;           // [b][n] factors of rows, or null: 1
   acc* sums;                   // [problems * k][ld]
   acc* slots;                  // [chunks][2][ld]
   double* run_sums;            // [problems][runs_per_problem][ld]
@@ -37,13 +42,14 @@ struct segments_params {
   chunking chunks;
   std::uint32_t count;  // chunks, over all problems of the group
   std::int32_t d;
-  std::int32_t ld;             // of sums: whole 16 bytes, zero from d on
+  std::int32_t width;          // of sums: whole 16 bytes, zero from d on
+  std::int32_t ld;             // the same, or with 16 bytes more, where the sum of factors is
   std::int32_t lanes;          // threads of a worker
   std::int32_t column_blocks;  // workers side by side over the features of one chunk
 };
 
 // V: elements that a thread reads at once; rows are aligned and d is a multiple.
-template <class T, int V>
+template <class T, int V, class Rows>
 FLASH_KMEANS_KERNEL void __launch_bounds__(kSegmentsThreads)
     segments_kernel(segments_params<T> const p) {
   using acc = typename segments_params<T>::acc;
@@ -73,25 +79,30 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSegmentsThreads)
   };
   std::uint32_t bucket = bucket_at(begin), next = offsets[bucket + 1];
   bool from_before = offsets[bucket] < begin;
-  acc sum[V] = {};
-  auto write = [&](auto* row, auto const(&values)[V]) {
+  acc sum[V] = {}, factors = 0;
+  auto write = [&](auto* row, auto const(&values)[V], auto of_factors) {
 #pragma unroll
     for (int v = 0; v < V; ++v) row[column + v] = values[v];
     if (V == 1 && column + 1 == p.d) {
-      for (std::int32_t i = p.d; i < p.ld; ++i) row[i] = 0;
+      for (std::int32_t i = p.d; i < p.width; ++i) row[i] = 0;
     }
+    if (Rows::kScaled && column == 0) row[p.width] = of_factors;
   };
   auto flush = [&](bool goes_on) {
     if (bucket >= s.k) return;
     acc* const to = from_before ? p.slots + std::int64_t{chunk} * 2 * p.ld
                     : goes_on   ? p.slots + (std::int64_t{chunk} * 2 + 1) * p.ld
                                 : p.sums + (std::int64_t{problem} * s.k + bucket) * p.ld;
-    write(to, sum);
+    write(to, sum, factors);
   };
   auto row = [&](std::uint32_t point) {
     return *reinterpret_cast<pack<T, V> const*>(x + std::int64_t{point} * p.x.ld);
   };
-  auto add = [&](std::uint32_t position, pack<T, V> const& values) {
+  auto scale = [&](std::uint32_t point) {
+    if (!Rows::kScaled || p.scales == nullptr) return acc{1};
+    return p.scales[(s.first + problem) * s.n + point];
+  };
+  auto add = [&](std::uint32_t position, pack<T, V> const& values, acc factor) {
     if (position == next) {
       flush(false);
       next = offsets[++bucket + 1];
@@ -102,9 +113,14 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSegmentsThreads)
       from_before = false;
 #pragma unroll
       for (int v = 0; v < V; ++v) sum[v] = 0;
+      factors = 0;
     }
 #pragma unroll
-    for (int v = 0; v < V; ++v) sum[v] += widen<acc>(values.values[v]);
+    for (int v = 0; v < V; ++v) {
+      acc const value = widen<acc>(values.values[v]);
+      sum[v] += Rows::kScaled ? factor * value : value;
+    }
+    if (Rows::kScaled) factors += factor;
   };
 
   // Points are known one batch before their rows are read.
@@ -117,13 +133,17 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSegmentsThreads)
   look_ahead(i);
   for (; end - i >= kRows; i += kRows) {
     pack<T, V> rows[kRows];
+    acc scales[kRows];
 #pragma unroll
-    for (int r = 0; r < kRows; ++r) rows[r] = row(points[r]);
+    for (int r = 0; r < kRows; ++r) {
+      rows[r] = row(points[r]);
+      scales[r] = scale(points[r]);
+    }
     look_ahead(i + kRows);
 #pragma unroll
-    for (int r = 0; r < kRows; ++r) add(i + r, rows[r]);
+    for (int r = 0; r < kRows; ++r) add(i + r, rows[r], scales[r]);
   }
-  for (; i < end; ++i) add(i, row(order[i]));
+  for (; i < end; ++i) add(i, row(order[i]), scale(order[i]));
   flush(next > end);
 
   std::uint32_t const runs = p.chunks.runs_per_problem();
@@ -138,14 +158,15 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSegmentsThreads)
   *ended = 0;
   __threadfence();
   std::int64_t const first = std::int64_t{problem} * p.chunks.per_problem + run * p.chunks.run();
-  double total[V] = {};
+  double total[V] = {}, total_factors = 0;
 #pragma unroll 8
   for (std::uint32_t c = 0; c < p.chunks.run(); ++c) {
     acc const* const slot = p.slots + (first + c) * 2 * p.ld + column;
 #pragma unroll
     for (int v = 0; v < V; ++v) total[v] += static_cast<double>(__ldcg(slot + v));
+    if (Rows::kScaled && column == 0) total_factors += static_cast<double>(__ldcg(slot + p.width));
   }
-  write(p.run_sums + at * p.ld, total);
+  write(p.run_sums + at * p.ld, total, total_factors);
 }
 
 }  // namespace FLASH_KMEANS_ABI

@@ -36,7 +36,7 @@ class point_sort {
     counted_ = buckets_;
     if (!fits_at_once(shared)) {
       int const bits = bits_for(buckets_);
-      digits_ = bits <= 2 * kSortMostBits ? 2 : 3;
+      digits_ = bits <= 2 * kDigitMostBits ? 2 : 3;
       digit_bits_ = ceil_div(bits, digits_);
       counted_ = 1u << digit_bits_;
       order_[1] = memory.take<std::uint32_t>(count);
@@ -98,8 +98,7 @@ class point_sort {
   // Whether one counting sort is the better one (measured on an H200) and fits: shared memory has to
   // hold counts of kFewestWarps at least.
   bool fits_at_once(std::int64_t shared) const {
-    constexpr std::int64_t kMostBuckets = 2048, kFewestWarps = 4;
-    static_assert(kMostBuckets <= 1 << kSortMostBits);
+    constexpr std::int64_t kMostBuckets = 2049, kFewestWarps = 4;  // clusters and one more
     return buckets_ <= kMostBuckets && shared_bytes_of(kFewestWarps) <= shared;
   }
   std::int64_t shared_bytes_of(std::int64_t warps) const {
@@ -182,7 +181,8 @@ class point_sort {
     int const bits = bits_for(buckets_);
     if (bits <= 8) return of(std::integral_constant<int, 8>{});
     if (bits <= 10) return of(std::integral_constant<int, 10>{});
-    return of(std::integral_constant<int, 11>{});
+    if (bits <= 11) return of(std::integral_constant<int, 11>{});
+    return of(std::integral_constant<int, 12>{});
   }
 
   auto radix_kernel_of_bits() const -> void (*)(radix_params) {

@@ -25,8 +25,7 @@
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
 
-inline constexpr int kSortWarps = 16;     // of a block, at most
-inline constexpr int kSortMostBits = 11;  // of a bucket
+inline constexpr int kSortWarps = 16;  // of a block, at most
 
 // Of a multiprocessor, where 64 registers are enough.
 inline constexpr int kSortBlocks = FLASH_KMEANS_HAS_CLUSTERS ? 2 : 1;
