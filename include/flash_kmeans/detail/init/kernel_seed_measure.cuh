@@ -9,6 +9,7 @@
 
 #include "../config.cuh"
 #include "../ptx/grid_order.cuh"
+#include "../ptx/prefetch.cuh"
 #include "seed_points.cuh"
 
 namespace flash_kmeans::detail {
@@ -23,6 +24,18 @@ struct seed_measure_params {
   std::int32_t const* used;  // [b] or null: points from there on weigh nothing
 };
 
+// Asks for 32 rows from `first` on, a row a lane: the loads that need them then wait for the cache
+// only. No more of a row than a few lines, so that what was asked for is still there.
+template <class T>
+__device__ void prefetch_rows(seed_points<T> const& p, T const* x, std::uint32_t first) {
+  constexpr std::int32_t kLine = 128 / sizeof(T), kLines = 4;
+  auto const n = static_cast<std::uint32_t>(p.n);
+  if (first >= n) return;
+  T const* const row = x + min(first + threadIdx.x % 32, n - 1) * p.x.ld;
+#pragma unroll 1
+  for (std::int32_t at = 0; at < min(p.d, kLines * kLine); at += kLine) ptx::prefetch_l2(row + at);
+}
+
 template <class T, class Products>
 FLASH_KMEANS_KERNEL void __launch_bounds__(kSeedThreads, 2)
     seed_measure_kernel(seed_measure_params<T> const params) {
@@ -32,6 +45,13 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSeedThreads, 2)
   __shared__ acc column_norms[Products::kWide];
   seed_points<T> const& p = params.points;
   int const lane = threadIdx.x % 32;
+  constexpr int kHalf = kSeedSpan / 2;
+  {
+    // While the last step's centroid is still being chosen.
+    std::int64_t const b = blockIdx.x / p.blocks, j = blockIdx.x - b * p.blocks;
+    auto const first = static_cast<std::uint32_t>(j * p.block) + threadIdx.x / 32 * kSeedSpan;
+    prefetch_rows(p, p.x.problem(b), first);
+  }
   ptx::wait_for_grid_before();
   ptx::let_next_grid_start();
   for (std::int64_t block = blockIdx.x; block < p.count; block += gridDim.x) {
@@ -54,6 +74,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSeedThreads, 2)
       __syncthreads();
       p.for_own_spans(j, [&](std::uint32_t span) {
         double sums[kColumns] = {};
+        prefetch_rows(p, x, span * kSeedSpan + kHalf);
 #pragma unroll 1
         for (int tile = 0; tile < kSeedSpan && span * kSeedSpan + tile < end;
              tile += Products::kTile) {
@@ -65,7 +86,6 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSeedThreads, 2)
             std::uint32_t const read = min(row, end - 1);
             rows[i] = x + read * p.x.ld;
             own_norms[i] = norms[read];
-            near[i] = row < end ? nearest[read] : acc{0};  // which weighs nothing
           }
           acc results[kRows][kColumns];
           Products::products(results, rows, column_rows, p);
@@ -76,6 +96,12 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSeedThreads, 2)
               results[i][c] = Products::distance(results[i][c], own_norms[i],
                                                  column_norms[Products::column(c)], p.cosine);
             }
+          }
+          // Here and not before the products, for want of registers.
+#pragma unroll
+          for (int i = 0; i < kRows; ++i) {
+            std::uint32_t const row = span * kSeedSpan + tile + Products::row(i);
+            near[i] = row < end ? nearest[row] : acc{0};  // which weighs nothing
           }
           if (base == 0) {
 #pragma unroll

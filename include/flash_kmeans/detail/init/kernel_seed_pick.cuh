@@ -39,21 +39,25 @@ struct seed_pick_params {
 __device__ __forceinline__ std::int32_t first_above(double const* values, std::int32_t stride,
                                                     std::int32_t count, double bound,
                                                     double& before) {
+  int const lane = threadIdx.x % 32;
   std::int32_t found = 0;
   double running = before;
+#pragma unroll 1
   for (std::int32_t base = 0; base < count; base += 32) {
-    std::int32_t const own = base + static_cast<std::int32_t>(threadIdx.x % 32);
+    std::int32_t const own = base + lane;
     double const value = own < count ? values[std::int64_t{own} * stride] : 0;
-#pragma unroll 8
-    for (int i = 0; i < 32; ++i) {
-      double const next = __shfl_sync(0xffffffffu, value, i);
-      if (next > 0) {
-        found = base + i;
-        before = running;
-        running += next;
-        if (running > bound) return found;
-      }
+    double const through = running + warp_inclusive_sum(value);
+    double const up_to = __shfl_up_sync(0xffffffffu, through, 1);
+    unsigned const some = __ballot_sync(0xffffffffu, value > 0);
+    unsigned const above = __ballot_sync(0xffffffffu, value > 0 && through > bound);
+    if (some != 0) {
+      int const at =
+          above != 0 ? __ffs(static_cast<int>(above)) - 1 : 31 - __clz(static_cast<int>(some));
+      found = base + at;
+      before = at == 0 ? running : __shfl_sync(0xffffffffu, up_to, at);
+      if (above != 0) break;
     }
+    running = __shfl_sync(0xffffffffu, through, 31);
   }
   return found;
 }
