@@ -157,11 +157,11 @@ enum class init_method {
 enum class metric {
   /// squared distance |x - c|^2; a centroid is the mean of its points
   euclidean,
-  /// 1 - x.c / (|x| |c|); a centroid is the mean of its points' directions, scaled to length 1
-  /// (spherical k-means). Points need not be normalised. A point of zeros has distance 1 to
-  /// everything, gets label 0 and counts nowhere in the sums, as if it weighed 0 (not so in inertia).
-  /// A cluster whose directions add up to nothing keeps its centroid. A fit scales its first
-  /// centroids to length 1; zero ones stay zero.
+  /// 1 - x.c / (|x| |c|), from 0 to 2, and 1 where either is zero; a centroid is the mean of its
+  /// points' directions, scaled to length 1 (spherical k-means). Points need not be normalised. A
+  /// point of zeros has distance 1 to everything, gets label 0 and counts nowhere in the sums, as if
+  /// it weighed 0 (not so in inertia). A cluster whose directions add up to nothing keeps its
+  /// centroid. A fit scales its first centroids to length 1; zero ones stay zero.
   cosine,
   /// -x.c; a centroid is the mean of its points
   inner_product
@@ -358,11 +358,24 @@ struct fit_outputs {
 template <class C>
 struct predict_outputs {
   std::int32_t* labels = nullptr;  ///< [b][n], contiguous, required
-  C* distances = nullptr;          ///< [b][n], optional: squared distance to the nearest centroid
+  C* distances = nullptr;  ///< [b][n], optional: the metric's distance to the nearest centroid
+                           ///< (euclidean: squared)
 
   predict_outputs() = default;
   /// From labels alone, or with distances.
   predict_outputs(std::int32_t* labels_, C* distances_ = nullptr)
+      : labels(labels_), distances(distances_) {}
+};
+
+/// What top_k writes. A plain label pointer converts. C is the type of the centroids.
+template <class C>
+struct top_k_outputs {
+  std::int32_t* labels = nullptr;  ///< [b][n][j], contiguous, required: the nearest first
+  C* distances = nullptr;          ///< [b][n][j], optional: the metric's distances to them
+
+  top_k_outputs() = default;
+  /// From labels alone, or with distances.
+  top_k_outputs(std::int32_t* labels_, C* distances_ = nullptr)
       : labels(labels_), distances(distances_) {}
 };
 

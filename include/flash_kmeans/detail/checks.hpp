@@ -129,6 +129,36 @@ void check_written(matrix_view<C> const& c, std::string const& name = "centroids
   }
 }
 
+// Where distances of all points to all centroids go.
+template <class P, class C>
+void check_distances(matrix_view<C> const& distances, matrix_view<P> const& x, std::int64_t k) {
+  check_shape(distances, "distances", "n", "k");
+  if (distances.rows != x.rows) {
+    throw_invalid("distances.rows (n)", distances.rows,
+                  "must equal x.rows (" + std::to_string(x.rows) + ")");
+  }
+  if (distances.cols != k) {
+    throw_invalid("distances.cols (k)", distances.cols,
+                  "must equal centroids.rows (" + std::to_string(k) + ")");
+  }
+  if (distances.batch != x.batch) {
+    throw_invalid("distances.batch",
+                  std::to_string(distances.batch[0]) + " x " + std::to_string(distances.batch[1]),
+                  "must equal x.batch (" + std::to_string(x.batch[0]) + " x " +
+                      std::to_string(x.batch[1]) + ")");
+  }
+  check_pointer(distances.data, "distances.data");
+  check_written(distances, "distances");
+}
+
+// Centroids that top_k is asked for.
+inline void check_j(int j, std::int64_t k, int most) {
+  if (j < 1) throw_invalid("j", j, "must be at least 1");
+  if (j > most) throw_invalid("j", j, "must be at most " + std::to_string(most));
+  if (j > k)
+    throw_invalid("j", j, "must be at most centroids.rows (k = " + std::to_string(k) + ")");
+}
+
 inline void check_k_at_most_n(std::int64_t k, std::int64_t n) {
   if (k > n)
     throw_invalid("centroids.rows (k)", k,
