@@ -64,6 +64,9 @@ struct options {
   flash_kmeans::fit_options fit;
   std::string init = "random";
   std::string init_centroids;
+  std::string metric = "euclidean";
+  std::string empty = "keep";
+  std::string weights;
   std::string type = "auto";
   std::string device = "auto";
   int threads = 0;
@@ -78,7 +81,15 @@ constexpr char const* kExamples = R"(Examples:
   cluster digits.npy -k 10 --centroid-image 8x8
   cluster base.fbin -k 1024 --type f16 --device gpu --max-iterations 25
   cluster points.npy --init-centroids clusters/centroids.npy   goes on from there
+  cluster words.fbin -k 500 --metric cosine --init k-means++ --n-init 3 --weights counts.npy
 
+Metrics: euclidean (squared distances, means), cosine (1 - cos, mean directions of length 1),
+  inner_product (-x.c, means). Inertia is the sum of weight x distance.
+First centroids: random points, k-means++, k-means-parallel (for many clusters), or given. --n-init
+  fits with as many seeds, from --seed on, and keeps the one with the lowest inertia.
+Empty clusters: keep (they stay where they are), farthest (they take the points farthest from their
+  centroids), split (they take half of the largest cluster).
+Weights: a .npy file [n], finite and not negative.
 Input: .npy (f2, f4, f8, u1; two dimensions, C order), .fvecs, .bvecs, .fbin, .u8bin,
   and .png, .jpg, .jpeg, whose points are the pixels (red, green, blue).
 Output, into the directory of --out: centroids.npy, labels.npy, summary.json, for an image also
@@ -94,6 +105,40 @@ std::map<std::string, point_type> const& type_names() {
                                                        {"bf16", point_type::bf16},
                                                        {"f32", point_type::f32},
                                                        {"f64", point_type::f64}};
+  return names;
+}
+
+std::map<std::string, flash_kmeans::init_method> const& init_names() {
+  using flash_kmeans::init_method;
+  static std::map<std::string, init_method> const names{
+      {"random", init_method::random},
+      {"k-means++", init_method::kmeans_plus_plus},
+      {"k-means-parallel", init_method::kmeans_parallel},
+      {"given", init_method::given}};
+  return names;
+}
+
+std::map<std::string, flash_kmeans::metric> const& metric_names() {
+  using flash_kmeans::metric;
+  static std::map<std::string, metric> const names{{"euclidean", metric::euclidean},
+                                                   {"cosine", metric::cosine},
+                                                   {"inner_product", metric::inner_product}};
+  return names;
+}
+
+std::map<std::string, flash_kmeans::empty_cluster> const& empty_names() {
+  using flash_kmeans::empty_cluster;
+  static std::map<std::string, empty_cluster> const names{
+      {"keep", empty_cluster::keep},
+      {"farthest", empty_cluster::farthest_point},
+      {"split", empty_cluster::split_largest}};
+  return names;
+}
+
+template <class Value>
+std::vector<std::string> names_of(std::map<std::string, Value> const& table) {
+  std::vector<std::string> names;
+  for (auto const& [name, value] : table) names.push_back(name);
   return names;
 }
 
@@ -125,8 +170,9 @@ void check(options& o) {
   };
   if (!o.init_centroids.empty()) o.init = "given";
   require(o.init != "given" || !o.init_centroids.empty(), "--init given needs --init-centroids");
-  o.fit.init =
-      o.init == "given" ? flash_kmeans::init_method::given : flash_kmeans::init_method::random;
+  o.fit.init = init_names().at(o.init);
+  o.fit.metric = metric_names().at(o.metric);
+  o.fit.empty_cluster = empty_names().at(o.empty);
   require(o.clusters || o.init == "given", "-k is missing: how many clusters?");
   require(!o.clusters || *o.clusters >= 1,
           "-k is " + std::to_string(o.clusters.value_or(0)) + ", must be at least 1");
@@ -134,6 +180,12 @@ void check(options& o) {
           "--max-iterations is " + std::to_string(o.fit.max_iterations) + ", must be at least 1");
   require(std::isfinite(o.fit.tolerance) && o.fit.tolerance >= 0,
           "--tolerance is " + number(o.fit.tolerance) + ", must be finite and not negative");
+  require(o.fit.n_init >= 1,
+          "--n-init is " + std::to_string(o.fit.n_init) + ", must be at least 1");
+  require(o.fit.n_init == 1 || o.init != "given",
+          "--n-init is " + std::to_string(o.fit.n_init) + ", must be 1 with given centroids");
+  require(o.fit.candidates >= 0 && o.fit.candidates <= 64,
+          "--candidates is " + std::to_string(o.fit.candidates) + ", must be from 0 to 64");
   require(o.threads >= 0,
           "--threads is " + std::to_string(o.threads) + ", must be at least 0 (all)");
   if (o.tile) require(o.tile->height >= 1 && o.tile->width >= 1, "--centroid-image has no pixels");
@@ -155,10 +207,21 @@ std::variant<options, int> parse(int argc, char** argv) {
                  "stop when the squared centroid shifts sum to no more than this times the mean "
                  "variance of the features")
       ->capture_default_str();
-  auto* const init = app.add_option("--init", o.init, "first centroids: random points, or given")
-                         ->check(CLI::IsMember({"random", "given"}))
+  auto* const init = app.add_option("--init", o.init, "where the first centroids come from")
+                         ->check(CLI::IsMember(names_of(init_names())))
                          ->capture_default_str();
   app.add_option("--init-centroids", o.init_centroids, "first centroids: a .npy file [k][d]");
+  app.add_option("--n-init", o.fit.n_init, "fits to choose the best of")->capture_default_str();
+  app.add_option("--candidates", o.fit.candidates,
+                 "points that k-means++ chooses each centroid from; 0 is 2 + ln k")
+      ->capture_default_str();
+  app.add_option("--metric", o.metric, "what near means")
+      ->check(CLI::IsMember(names_of(metric_names())))
+      ->capture_default_str();
+  app.add_option("--weights", o.weights, "how much each point counts: a .npy file [n]");
+  app.add_option("--empty", o.empty, "what becomes of a cluster without points")
+      ->check(CLI::IsMember(names_of(empty_names())))
+      ->capture_default_str();
   // Kept from the parser, which would wrap -1 around.
   auto const whole = [](std::string const& text) -> std::string {
     errno = 0;
@@ -166,7 +229,7 @@ std::variant<options, int> parse(int argc, char** argv) {
     bool const fits = errno == 0 && consists_of(text, "0123456789");
     return fits ? "" : text + " is not a whole number from 0 to 18446744073709551615";
   };
-  app.add_option("--seed", o.fit.seed, "seed of --init random")
+  app.add_option("--seed", o.fit.seed, "seed of what is drawn")
       ->check(CLI::Validator(whole, "", "seed"))
       ->capture_default_str();
   app.add_option("--type", o.type, "point type to cluster in")
@@ -187,8 +250,8 @@ std::variant<options, int> parse(int argc, char** argv) {
     if (error.get_exit_code() == 0) return app.exit(error);
     throw user_error(error.what());
   }
-  if (init->count() > 0 && o.init == "random" && !o.init_centroids.empty()) {
-    throw user_error("--init random and --init-centroids exclude each other");
+  if (init->count() > 0 && o.init != "given" && !o.init_centroids.empty()) {
+    throw user_error("--init " + o.init + " and --init-centroids exclude each other");
   }
   if (!tile.empty()) o.tile = parse_tile(tile);
   check(o);
@@ -307,6 +370,11 @@ std::string summary(options const& o, report const& r) {
                                {{"max_iterations", o.fit.max_iterations},
                                 {"init", o.init},
                                 {"init_centroids", o.init_centroids},
+                                {"n_init", o.fit.n_init},
+                                {"candidates", o.fit.candidates},
+                                {"metric", o.metric},
+                                {"weights", o.weights},
+                                {"empty", o.empty},
                                 {"type", o.type},
                                 {"device", o.device},
                                 {"threads", o.threads}}},
@@ -365,11 +433,33 @@ std::vector<C> first_centroids(options const& o, table const& points, std::int64
   return as_type<C>(std::move(given.data), given.d, o.init_centroids);
 }
 
-// C is the type of centroids that goes with the point type.
+// The weights of the points; none where there is no file of them.
 template <class C>
-run_result run_points(options const& o, values points, point_type type, report const& r,
-                      std::vector<C>& centroids, std::vector<std::int32_t>& labels,
-                      progress_line& progress) {
+std::vector<C> read_weights(options const& o, std::int64_t n) {
+  if (o.weights.empty()) return {};
+  table given = read_column(o.weights);
+  if (given.n != n) {
+    throw user_error(o.weights + ": holds " + std::to_string(given.n) + " weights for " +
+                     std::to_string(n) + " points");
+  }
+  std::visit(
+      [&](auto const& held) {
+        for (std::size_t i = 0; i < held.size(); ++i) {
+          double const weight = as_double(held[i]);
+          if (std::isfinite(weight) && weight >= 0) continue;
+          throw user_error(o.weights + ": weight " + std::to_string(i) + " is " +
+                           std::to_string(weight) + ", weights must be finite and not negative");
+        }
+      },
+      given.data);
+  return as_type<C>(std::move(given.data), 1, o.weights);
+}
+
+// C is the type of centroids that goes with the point type; fit has the weights.
+template <class C>
+run_result run_points(options const& o, flash_kmeans::fit_options const& fit, values points,
+                      point_type type, report const& r, std::vector<C>& centroids,
+                      std::vector<std::int32_t>& labels, progress_line& progress) {
   // Bytes are exact in every point type, so the CPU takes them as they lie.
   bool const as_they_lie = r.device == "cpu" && type != point_type::f64 &&
                            std::holds_alternative<std::vector<std::uint8_t>>(points);
@@ -378,8 +468,7 @@ run_result run_points(options const& o, values points, point_type type, report c
     progress.say("running on the GPU");
     return std::visit(
         [&](auto const& held) {
-          return run_on_gpu(type, held.data(), r.n, r.d, centroids.data(), r.k, labels.data(),
-                            o.fit);
+          return run_on_gpu(type, held.data(), r.n, r.d, centroids.data(), r.k, labels.data(), fit);
         },
         points);
   }
@@ -397,7 +486,7 @@ run_result run_points(options const& o, values points, point_type type, report c
         using point = typename std::decay_t<decltype(held)>::value_type;
         if constexpr (std::is_arithmetic_v<point> &&
                       std::is_same_v<flash_kmeans::centroid_t<point>, C>) {
-          return run_on_cpu(held, r.n, r.d, centroids, r.k, labels, o.fit, exec);
+          return run_on_cpu(held, r.n, r.d, centroids, r.k, labels, fit, exec);
         } else {
           throw std::logic_error("points and centroids do not go together");
         }
@@ -410,8 +499,11 @@ template <class C>
 void cluster_and_write(options const& o, table t, point_type type, report r,
                        progress_line& progress) {
   std::vector<C> centroids = first_centroids<C>(o, t, r.k);
+  std::vector<C> const weights = read_weights<C>(o, t.n);
+  flash_kmeans::fit_options fit = o.fit;
+  if (!weights.empty()) fit.weights = weights.data();
   std::vector<std::int32_t> labels(static_cast<std::size_t>(t.n));
-  r.run = run_points(o, std::move(t.data), type, r, centroids, labels, progress);
+  r.run = run_points(o, fit, std::move(t.data), type, r, centroids, labels, progress);
   if (!std::isfinite(r.run.fit.inertia)) {
     throw user_error(o.input + ": has values so large that distances overflow; scale them down");
   }
@@ -471,9 +563,11 @@ void run(options const& o) {
   check_writable(o.out, r.files);
   for (std::string const& name : r.files) {
     auto const target = std::filesystem::path(o.out) / name;
-    std::error_code missing;
-    if (std::filesystem::equivalent(o.input, target, missing)) {
-      throw user_error(o.input + ": would be overwritten; choose another --out");
+    for (std::string const& input : {o.input, o.weights}) {
+      std::error_code missing;
+      if (!input.empty() && std::filesystem::equivalent(input, target, missing)) {
+        throw user_error(input + ": would be overwritten; choose another --out");
+      }
     }
   }
 

@@ -49,7 +49,7 @@ class device_array {
 
 template <class P>
 run_result run(void const* points, std::int64_t n, std::int64_t d, void* centroids, std::int64_t k,
-               std::int32_t* labels, flash_kmeans::fit_options const& options) {
+               std::int32_t* labels, flash_kmeans::fit_options options) {
   namespace fk = flash_kmeans;
   using centroid = fk::centroid_t<P>;
   auto const size = [](std::int64_t rows, std::int64_t columns) {
@@ -58,8 +58,13 @@ run_result run(void const* points, std::int64_t n, std::int64_t d, void* centroi
   device_array<P> d_x(size(n, d));
   device_array<centroid> d_c(size(k, d));
   device_array<std::int32_t> d_labels(size(n, 1));
+  device_array<centroid> d_weights(options.weights ? size(n, 1) : 0);
   d_x.from_host(points);
   d_c.from_host(centroids);
+  if (options.weights) {
+    d_weights.from_host(options.weights.get<centroid>());
+    options.weights = d_weights.data();
+  }
   fk::matrix_view<P const> const x(d_x.data(), n, d);
   fk::matrix_view<centroid> const c(d_c.data(), k, d);
 
@@ -68,6 +73,7 @@ run_result run(void const* points, std::int64_t n, std::int64_t d, void* centroi
   fk::matrix_view<P const> const few(d_x.data(), std::min(n, std::max(k, std::int64_t{4096})), d);
   fk::fit_options once = options;
   once.max_iterations = 1;
+  once.n_init = 1;
 
   fk::execution exec;
   exec.workspace_bytes =

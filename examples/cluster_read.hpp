@@ -212,7 +212,8 @@ class npy_header_parser {
   std::size_t at_ = 0;
 };
 
-inline table read_npy(input_file& file) {
+// dimensions: 2 for a table, 1 for a column of it.
+inline table read_npy(input_file& file, std::size_t dimensions = 2) {
   std::array<unsigned char, 8> start{};
   file.read(start.data(), start.size());
   int const major = start[6], minor = start[7];
@@ -227,9 +228,10 @@ inline table read_npy(input_file& file) {
   file.read(text.data(), length);
 
   npy_header const header = npy_header_parser(file, text).parse();
-  if (header.shape.size() != 2) {
+  if (header.shape.size() != dimensions) {
     file.fail("has " + std::to_string(header.shape.size()) + " dimension" +
-              (header.shape.size() == 1 ? "" : "s") + ", need 2 (points, features)");
+              (header.shape.size() == 1 ? "" : "s") + ", need " +
+              (dimensions == 2 ? "2 (points, features)" : "1 (points)"));
   }
   std::string const& descr = header.descr;
   if (descr == ">f2" || descr == ">f4" || descr == ">f8") {
@@ -246,7 +248,7 @@ inline table read_npy(input_file& file) {
 
   table t;
   t.n = header.shape[0];
-  t.d = header.shape[1];
+  t.d = dimensions == 2 ? header.shape[1] : 1;
   check_extent(file, t.n, t.d, static_cast<std::uint64_t>(type[1] - '0'), offset);
   if (type == "u1") t.data = read_values<std::uint8_t>(file, t.n, t.d);
   if (type == "f2") t.data = read_values<float16>(file, t.n, t.d);
@@ -414,6 +416,14 @@ inline table read_table(std::string const& path) {
   if (name == ".fbin") return read_bin<float>(file);
   if (name == ".u8bin") return read_bin<std::uint8_t>(file);
   return read_image(file, expected == "JPEG");
+}
+
+// Reads a .npy file of one dimension; d is 1.
+inline table read_column(std::string const& path) {
+  using namespace detail;
+  input_file file(path);
+  if (sniff(file.peek_start()) != ".npy") file.fail("is not a .npy file");
+  return read_npy(file, 1);
 }
 
 }  // namespace cluster

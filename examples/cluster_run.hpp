@@ -43,7 +43,8 @@ struct gpu_status {
 // Never throws.
 gpu_status find_gpu();
 
-// points holds n x d elements of the type; centroids k x d of float, or double for f64.
+// points holds n x d elements of the type; centroids k x d of float, or double for f64, as are
+// options.weights, which lie on the host.
 run_result run_on_gpu(point_type type, void const* points, std::int64_t n, std::int64_t d,
                       void* centroids, std::int64_t k, std::int32_t* labels,
                       flash_kmeans::fit_options const& options);

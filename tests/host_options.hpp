@@ -1,6 +1,7 @@
 // What the tests of the CPU backend's options share.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <flash_kmeans/host.hpp>
 #include <type_traits>
@@ -65,6 +66,20 @@ matrix some_centroids(std::int64_t k, std::int64_t d, std::uint64_t seed,
     for (std::int64_t f = 0; f < d; ++f) c(j, f) = c(1, f);
   }
   return rounded_to<fk::centroid_t<T>>(c);
+}
+
+// A cosine or a product of d terms: at most d + 5 roundings on the way, see test_host.cpp; scores
+// are in the type of the centroids, distances in double on either side.
+template <class C>
+double slack_of_label(measure by, matrix const& x, std::int64_t i, matrix const& c,
+                      std::int64_t j) {
+  double const g = growth(x.cols + 5, kUnit<C>);
+  if (by == measure::cosine) return 2 * g;
+  double terms = 0;
+  for (std::int64_t f = 0; f < x.cols; ++f) terms += std::abs(x(i, f) * c(j, f));
+  if (by == measure::inner_product) return 2 * g * terms;
+  for (std::int64_t f = 0; f < x.cols; ++f) terms += c(j, f) * c(j, f) / 2;
+  return 4 * g * terms;
 }
 
 }  // namespace testing_support

@@ -13,13 +13,14 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
-#include <string>
+#include <type_traits>
 #include <vector>
 
 #include "detail/checks.hpp"
 #include "detail/host/assign.hpp"
 #include "detail/host/empty.hpp"
 #include "detail/host/lloyd.hpp"
+#include "detail/host/nearest.hpp"
 #include "detail/host/points.hpp"
 #include "detail/host/rows.hpp"
 #include "detail/host/scratch.hpp"
@@ -120,7 +121,8 @@ void init_centroids(matrix_view<P> x, matrix_view<C> centroids, fit_options cons
 ///     exceed n
 /// @param[out] out labels: host [b][n] int32, contiguous, required (a plain pointer converts);
 ///     distances: host [b][n], type of the centroids, optional, default null: the metric's distance
-///     to that centroid (euclidean: squared), from products or differences in double, rounded once
+///     to that centroid (euclidean: squared), from products or differences in double, rounded once;
+///     NaN where it is not finite
 /// @param[in] options only metric matters; default euclidean
 /// @param[in] exec threads >= 0, default 0 (all)
 ///
@@ -150,6 +152,91 @@ void predict(matrix_view<P> x, matrix_view<C> centroids, predict_outputs<centroi
                           cpu::assign_points<P, compute>(
                               t, s, cpu::problem(x, i), cpu::problem(centroids, i), options.metric,
                               nullptr, out.labels + i * x.rows, distances, false);
+                        });
+}
+
+/// The j nearest centroids of each point, nearest first: what an index of inverted lists probes
+/// with. Ties go to the lowest index. The order is that of the scores that predict compares, so that
+/// the first label is that of predict; distances are computed anew, and may be out of order by
+/// rounding. Centroids whose scores are NaN come last, in order of their index: a point with a NaN
+/// or an infinity has labels 0 to j - 1 and distances NaN.
+///
+/// @param[in] x host [b][n][d], any point type
+/// @param[in] centroids host [b][k][d], float (double for double points), const or not; k may
+///     exceed n
+/// @param[in] j how many, 1 <= j <= min(k, 64)
+/// @param[out] out labels: host [b][n][j] int32, contiguous, required (a plain pointer converts);
+///     distances: host [b][n][j], type of the centroids, optional, default null: the metric's
+///     distances (euclidean: squared), as by predict
+/// @param[in] options only metric matters; default euclidean
+/// @param[in] exec threads >= 0, default 0 (all)
+///
+/// Cost: 2 b n k d FLOPs, and 3 b n j d for distances; reads x once; memory as predict, and 25 KB a
+/// thread (37 KB for double points).
+/// Synchronises: returns when done.
+/// Determinism: same bits for any number of threads.
+/// Throws: std::invalid_argument, with nothing written, for null or misaligned pointers, shapes or
+/// strides out of range or not matching, j outside [1, min(k, 64)], an unknown metric, weights of
+/// the wrong type, a negative number of threads; std::bad_alloc.
+template <class P, class C>
+void top_k(matrix_view<P> x, matrix_view<C> centroids, int j,
+           top_k_outputs<centroid_t<P>> const& out, query_options const& options = {},
+           execution const& exec = {}) {
+  using compute = centroid_t<P>;
+  namespace cpu = detail::cpu;
+  detail::check_views(x, centroids);
+  detail::check_j(j, centroids.rows, cpu::kMostNearest);
+  detail::check_pointer(out.labels, "labels");
+  detail::check_optional(out.distances, "distances");
+  detail::check_query<compute>(options);
+  cpu::check_threads(exec.threads);
+  cpu::team workers(exec.threads);
+  cpu::scratch<compute> shared;
+  cpu::for_each_problem(workers, shared, x.batch_count(), cpu::assignment_cost(x, centroids),
+                        [&](cpu::team& t, cpu::scratch<compute>& s, std::int64_t i) {
+                          std::int64_t const offset = i * x.rows * j;
+                          cpu::nearest_centroids<P, compute>(
+                              t, s, cpu::problem(x, i), cpu::problem(centroids, i), options.metric,
+                              j, out.labels + offset,
+                              out.distances != nullptr ? out.distances + offset : nullptr);
+                        });
+}
+
+/// Distances of all points to all centroids: the metric's, so euclidean ones are squared, as by
+/// predict and to the same bits. A distance that is not finite, and every one of a point with a NaN
+/// or an infinity, is NaN.
+///
+/// @param[in] x host [b][n][d], any point type
+/// @param[in] centroids host [b][k][d], float (double for double points), const or not; k may
+///     exceed n
+/// @param[out] distances host [b][n][k], type of the centroids; rows any distance apart, which must
+///     not overlap
+/// @param[in] options only metric matters; default euclidean
+/// @param[in] exec threads >= 0, default 0 (all)
+///
+/// Cost: 3 b n k d FLOPs in double (more under cosine); reads x once, writes b n k distances; no
+/// memory of its own.
+/// Synchronises: returns when done.
+/// Determinism: same bits for any number of threads.
+/// Throws: std::invalid_argument, with nothing written, for null or misaligned pointers, shapes or
+/// strides out of range or not matching, distances that overlap, an unknown metric, weights of the
+/// wrong type, a negative number of threads.
+template <class P, class C>
+void transform(matrix_view<P> x, matrix_view<C> centroids,
+               matrix_view<std::remove_const_t<C>> const& distances,
+               query_options const& options = {}, execution const& exec = {}) {
+  using compute = centroid_t<P>;
+  namespace cpu = detail::cpu;
+  detail::check_views(x, centroids);
+  detail::check_distances(distances, x, centroids.rows);
+  detail::check_query<compute>(options);
+  cpu::check_threads(exec.threads);
+  cpu::team workers(exec.threads);
+  cpu::scratch<compute> shared;
+  cpu::for_each_problem(workers, shared, x.batch_count(), cpu::assignment_cost(x, centroids),
+                        [&](cpu::team& t, cpu::scratch<compute>&, std::int64_t i) {
+                          cpu::all_distances(t, cpu::problem(x, i), cpu::problem(centroids, i),
+                                             options.metric, cpu::problem(distances, i));
                         });
 }
 

@@ -157,11 +157,11 @@ enum class init_method {
 enum class metric {
   /// squared distance |x - c|^2; a centroid is the mean of its points
   euclidean,
-  /// 1 - x.c / (|x| |c|), 1 where either is zero, never negative; a centroid is the mean of its points' directions, scaled to length 1
-  /// (spherical k-means). Points need not be normalised. A point of zeros has distance 1 to
-  /// everything, gets label 0 and counts nowhere in the sums, as if it weighed 0 (not so in inertia).
-  /// A cluster whose directions add up to nothing keeps its centroid. A fit scales its first
-  /// centroids to length 1; zero ones stay zero.
+  /// 1 - x.c / (|x| |c|), from 0 to 2, and 1 where either is zero; a centroid is the mean of its
+  /// points' directions, scaled to length 1 (spherical k-means). Points need not be normalised. A
+  /// point of zeros has distance 1 to everything, gets label 0 and counts nowhere in the sums, as if
+  /// it weighed 0 (not so in inertia). A cluster whose directions add up to nothing keeps its
+  /// centroid. A fit scales its first centroids to length 1; zero ones stay zero.
   cosine,
   /// -x.c; a centroid is the mean of its points
   inner_product

@@ -578,6 +578,105 @@ TEST_F(cluster_tool, obeys_its_options) {
   EXPECT_EQ(summary()["k"], 1797);
 }
 
+TEST_F(cluster_tool, draws_first_centroids_in_every_way) {
+  std::string const input = (kData / "digits.npy").string();
+  std::set<bytes> different;
+  for (std::string const init : {"random", "k-means++", "k-means-parallel"}) {
+    succeed({input, "-k", "10", "--init", init, "--max-iterations", "1"});
+    EXPECT_EQ(summary()["options"]["init"], init);
+    check_results(out_, digits(), 1797, 64, 10);
+    different.insert(read(out_ / "centroids.npy"));
+  }
+  succeed({input, "-k", "10", "--init", "k-means++", "--candidates", "1", "--max-iterations", "1"});
+  EXPECT_EQ(summary()["options"]["candidates"], 1);
+  different.insert(read(out_ / "centroids.npy"));
+  EXPECT_EQ(different.size(), 4u);
+}
+
+TEST_F(cluster_tool, returns_the_best_of_several_fits) {
+  std::string const input = (kData / "digits.npy").string();
+  double best = std::numeric_limits<double>::infinity();
+  std::string winner;
+  std::map<std::string, bytes> labels;
+  for (std::string const seed : {"4", "5", "6"}) {
+    succeed({input, "-k", "10", "--seed", seed, "--max-iterations", "5"});
+    labels[seed] = read(out_ / "labels.npy");
+    if (double const inertia = summary()["inertia"]; inertia < best) {
+      best = inertia;
+      winner = seed;
+    }
+  }
+  ASSERT_NE(winner, "4") << "the first fit is the best: the data tests nothing";
+  succeed({input, "-k", "10", "--seed", "4", "--max-iterations", "5", "--n-init", "3"});
+  EXPECT_EQ(summary()["inertia"], best);
+  EXPECT_EQ(summary()["options"]["n_init"], 3);
+  EXPECT_TRUE(read(out_ / "labels.npy") == labels[winner]);
+}
+
+TEST_F(cluster_tool, measures_by_the_metric) {
+  // Two directions, points of either at two lengths.
+  std::vector<float> const points{1, 0, 100, 0, 0, 2, 0, 50};
+  std::string const input = file("x.npy", npy("<f4", "(4, 2)", raw(points)));
+  std::string const start =
+      file("start.npy", npy("<f4", "(2, 2)", raw(std::vector<float>{3, 1, 1, 3})));
+  auto const fit = [&](std::string const& metric) {
+    succeed({input, "--init-centroids", start, "--metric", metric});
+    EXPECT_EQ(summary()["options"]["metric"], metric);
+    return npy_data<float>(out_ / "centroids.npy", "<f4", "(2, 2)");
+  };
+  EXPECT_EQ(fit("cosine"), (std::vector<float>{1, 0, 0, 1}));
+  EXPECT_EQ(summary()["inertia"], 0);
+  EXPECT_EQ(npy_data<std::int32_t>(out_ / "labels.npy", "<i4", "(4,)"),
+            (std::vector<std::int32_t>{0, 0, 1, 1}));
+  EXPECT_EQ(fit("inner_product"), (std::vector<float>{50.5, 0, 0, 26}));
+  EXPECT_EQ(summary()["inertia"], -(101 * 50.5 + 52 * 26.0));
+  // Squared distances put the three short ones together.
+  EXPECT_EQ(fit("euclidean")[0], 100);
+}
+
+TEST_F(cluster_tool, weighs_points) {
+  std::string const input =
+      file("x.npy", npy("<f4", "(4, 1)", raw(std::vector<float>{0, 8, 90, 94})));
+  std::string const start = file("start.npy", npy("<f4", "(2, 1)", raw(std::vector<float>{1, 91})));
+  auto const weigh = [&](std::string const& weights, std::string const& type) {
+    succeed({input, "--init-centroids", start, "--weights", weights, "--type", type});
+    EXPECT_EQ(summary()["options"]["weights"], weights);
+    // 3 x 2^2 + 6^2, and 94 alone, for 90 weighs nothing but is 4 away.
+    EXPECT_EQ(summary()["inertia"], 48);
+  };
+  std::string const of_float =
+      file("f4.npy", npy("<f4", "(4,)", raw(std::vector<float>{3, 1, 0, 2})));
+  std::string const of_double =
+      file("f8.npy", npy("<f8", "(4,)", raw(std::vector<double>{3, 1, 0, 2})));
+  std::string const of_byte =
+      file("u1.npy", npy("|u1", "(4,)", raw(std::vector<std::uint8_t>{3, 1, 0, 2})));
+  for (std::string const& weights : {of_float, of_double, of_byte}) {
+    for (std::string const type : {"f16", "bf16", "f32"}) {
+      weigh(weights, type);
+      EXPECT_EQ(npy_data<float>(out_ / "centroids.npy", "<f4", "(2, 1)"),
+                (std::vector<float>{2, 94}));
+    }
+    weigh(weights, "f64");
+    EXPECT_EQ(npy_data<double>(out_ / "centroids.npy", "<f8", "(2, 1)"),
+              (std::vector<double>{2, 94}));
+  }
+}
+
+TEST_F(cluster_tool, fills_empty_clusters_as_told) {
+  std::string const input =
+      file("x.npy", npy("<f4", "(5, 1)", raw(std::vector<float>{0, 1, 2, 3, 30})));
+  std::string const start =
+      file("start.npy", npy("<f4", "(2, 1)", raw(std::vector<float>{1, 1000})));
+  for (std::string const empty : {"keep", "farthest", "split"}) {
+    succeed({input, "--init-centroids", start, "--empty", empty});
+    EXPECT_EQ(summary()["options"]["empty"], empty);
+    EXPECT_EQ(summary()["cluster_sizes"]["empty"], empty == "keep" ? 1 : 0) << empty;
+  }
+  succeed({input, "--init-centroids", start, "--empty", "farthest"});
+  EXPECT_EQ(npy_data<float>(out_ / "centroids.npy", "<f4", "(2, 1)"),
+            (std::vector<float>{1.5, 30}));
+}
+
 TEST_F(cluster_tool, makes_and_reuses_directories) {
   std::string const input = file("x.npy", npy("<f4", "(6, 3)", points_as<float>()));
   fs::path const deep = home_ / "a" / "b" / "c";
@@ -602,7 +701,9 @@ TEST_F(cluster_tool, tells_its_version_and_how_to_use_it) {
   outcome const help = run({"--help"});
   EXPECT_EQ(help.code, 0);
   EXPECT_EQ(help.err, "");
-  for (char const* text : {"Examples:", "--clusters", "--device", ".u8bin", "centroids.npy"}) {
+  for (char const* text :
+       {"Examples:", "--clusters", "--device", ".u8bin", "centroids.npy", "--metric", "--weights",
+        "--n-init", "--candidates", "--empty", "k-means++", "k-means-parallel", "inner_product"}) {
     EXPECT_NE(help.out.find(text), std::string::npos) << text;
   }
 }
@@ -977,6 +1078,15 @@ TEST_F(cluster_tool, refuses_bad_options) {
       {{input, "-k", "2", "--init", "best"}, "--init"},
       {{input, "-k", "2", "--init", "given"}, "--init given needs --init-centroids"},
       {{input, "-k", "2", "--init", "random", "--init-centroids", input}, "exclude each other"},
+      {{input, "-k", "2", "--init", "k-means++", "--init-centroids", input},
+       "--init k-means++ and --init-centroids exclude each other"},
+      {{input, "-k", "2", "--n-init", "0"}, "--n-init is 0, must be at least 1"},
+      {{input, "--init-centroids", input, "--n-init", "2"},
+       "--n-init is 2, must be 1 with given centroids"},
+      {{input, "-k", "2", "--candidates", "-1"}, "--candidates is -1, must be from 0 to 64"},
+      {{input, "-k", "2", "--candidates", "65"}, "--candidates is 65, must be from 0 to 64"},
+      {{input, "-k", "2", "--metric", "manhattan"}, "--metric"},
+      {{input, "-k", "2", "--empty", "drop"}, "--empty"},
       {{input, "-k", "2", "--init-centroids", input}, "holds 6 x 3 values, need 2 x 3"},
       {{input, "-k", "2", "--init-centroids", (home_ / "no.npy").string()}, "no.npy: no such file"},
       {{input, "-k", "2", "--centroid-image", "3"}, "3 is not HxW"},
@@ -993,6 +1103,25 @@ TEST_F(cluster_tool, refuses_bad_options) {
   }
   std::string const spoilt_start = file("nan.npy", spoilt(good_npy(), kNaN));
   fail({input, "--init-centroids", spoilt_start, "--device", "cpu"}, "row 4, column 1");
+}
+
+TEST_F(cluster_tool, refuses_bad_weights) {
+  std::string const input = file("x.npy", good_npy());
+  auto const refuse = [&](std::string const& shape, std::vector<float> const& weights,
+                          std::string const& message) {
+    fail({input, "-k", "2", "--device", "cpu", "--weights",
+          file("w.npy", npy("<f4", shape, raw(weights)))},
+         message);
+  };
+  refuse("(5,)", {1, 1, 1, 1, 1}, "w.npy: holds 5 weights for 6 points");
+  refuse("(6, 1)", {1, 1, 1, 1, 1, 1}, "w.npy: has 2 dimensions, need 1 (points)");
+  refuse("(6,)", {1, 1, 1, -0.5, 1, 1}, "w.npy: weight 3 is -0.500000, weights must be finite");
+  refuse("(6,)", {1, 1, 1, 1, 1, kNaN}, "w.npy: weight 5 is nan");
+  refuse("(6,)", {1, 1}, "w.npy: is truncated");
+  fail({input, "-k", "2", "--device", "cpu", "--weights", (home_ / "no.npy").string()},
+       "no.npy: no such file");
+  fail({input, "-k", "2", "--device", "cpu", "--weights", file("w.txt", "1 1 1 1 1 1 1 1")},
+       "w.txt: is not a .npy file");
 }
 
 TEST_F(cluster_tool, refuses_distances_that_overflow) {

@@ -34,20 +34,6 @@ TYPED_TEST_SUITE(with_options_float, float_types, type_names);
 
 // ---- Metrics and weights ----
 
-// A cosine or a product of d terms: at most d + 5 roundings on the way, see test_host.cpp; scores
-// are in the type of the centroids, distances in double on either side.
-template <class C>
-double slack_of_label(measure by, matrix const& x, std::int64_t i, matrix const& c,
-                      std::int64_t j) {
-  double const g = growth(x.cols + 5, kUnit<C>);
-  if (by == measure::cosine) return 2 * g;
-  double terms = 0;
-  for (std::int64_t f = 0; f < x.cols; ++f) terms += std::abs(x(i, f) * c(j, f));
-  if (by == measure::inner_product) return 2 * g * terms;
-  for (std::int64_t f = 0; f < x.cols; ++f) terms += c(j, f) * c(j, f) / 2;
-  return 4 * g * terms;
-}
-
 TYPED_TEST(with_options, predict_takes_the_nearest_by_the_metric) {
   using centroid = fk::centroid_t<TypeParam>;
   std::int64_t const b = 2, n = 501, k = 35;

@@ -53,40 +53,55 @@ void pack(team& workers, scratch<C>& s, matrix_view<Centroid> const& c, metric b
   });
 }
 
-// Labels of rows [first, first + count) of x, count <= kTileRows; tile is [kTileRows][d]. Every
-// point takes the same instructions wherever it lies in a tile, so that its label does not depend
-// on it. A row that is not finite gets label 0; finite[r] says which are.
+// Rows [first, first + count) of x, count <= kTileRows, into tile [kTileRows][d], with zeros up to a
+// multiple of kRows. finite[r] says whether all of a row is.
 template <class P, class C>
-void assign_tile(matrix_view<P> const& x, scratch<C> const& s, std::int64_t first,
-                 std::int64_t count, C* tile, std::int32_t* labels, bool* finite) {
+void read_tile(matrix_view<P> const& x, std::int64_t first, std::int64_t count, C* tile,
+               bool* finite) {
   std::int64_t const d = x.cols;
-  std::int64_t const rows = round_up<std::int64_t>(count, kRows);
   for (std::int64_t r = 0; r < count; ++r) {
     P const* const from = row(x, first + r);
     for (std::int64_t f = 0; f < d; ++f) tile[r * d + f] = static_cast<C>(from[f]);
     finite[r] = std::is_integral_v<P> || all_finite(tile + r * d, d);
   }
-  std::fill(tile + count * d, tile + rows * d, C(0));
+  std::fill(tile + count * d, tile + round_up<std::int64_t>(count, kRows) * d, C(0));
+}
 
-  // The best score so far of every lane, and the block of centroids that it is from.
-  C best[kTileRows][kLanes];
-  lane_index<C> best_block[kTileRows][kLanes] = {};
-  std::fill(&best[0][0], &best[0][0] + kTileRows * kLanes, -std::numeric_limits<C>::infinity());
+// Calls visit(block, r, sums, bias) for the packed centroids block by block and rows r = 0 ... count
+// - 1 of a tile; a score is sums[lane] - bias[lane]. Every point takes the same instructions
+// wherever it lies in a tile, so that its scores do not depend on it.
+template <class C, class Visit>
+void for_products(scratch<C> const& s, std::int64_t d, C const* tile, std::int64_t count,
+                  Visit const& visit) {
   auto const blocks = static_cast<std::int64_t>(s.bias.size() / kLanes);
   for (std::int64_t block = 0; block < blocks; ++block) {
     C sums[kTileRows * kLanes] = {};
     for (std::int64_t f = 0; f < d; f += kDepth) {
       C const* const c = s.packed.data() + (block * d + f) * kLanes;
       std::int64_t const depth = std::min<std::int64_t>(kDepth, d - f);
-      for (std::int64_t r = 0; r < rows; r += kRows) {
+      for (std::int64_t r = 0; r < count; r += kRows) {
         add_dots(tile + r * d + f, d, c, depth, sums + r * kLanes);
       }
     }
     C const* const bias = s.bias.data() + block * kLanes;
-    for (std::int64_t r = 0; r < rows; ++r) {
-      keep_best(sums + r * kLanes, bias, static_cast<lane_index<C>>(block), best[r], best_block[r]);
-    }
+    for (std::int64_t r = 0; r < count; ++r) visit(block, r, sums + r * kLanes, bias);
   }
+}
+
+// Labels of rows [first, first + count) of x, count <= kTileRows; tile is [kTileRows][d]. A row that
+// is not finite gets label 0.
+template <class P, class C>
+void assign_tile(matrix_view<P> const& x, scratch<C> const& s, std::int64_t first,
+                 std::int64_t count, C* tile, std::int32_t* labels, bool* finite) {
+  read_tile(x, first, count, tile, finite);
+  // The best score so far of every lane, and the block of centroids that it is from.
+  C best[kTileRows][kLanes];
+  lane_index<C> best_block[kTileRows][kLanes] = {};
+  std::fill(&best[0][0], &best[0][0] + kTileRows * kLanes, -std::numeric_limits<C>::infinity());
+  for_products(s, x.cols, tile, count,
+               [&](std::int64_t block, std::int64_t r, C const* sums, C const* bias) {
+                 keep_best(sums, bias, static_cast<lane_index<C>>(block), best[r], best_block[r]);
+               });
 
   for (std::int64_t r = 0; r < count; ++r) {
     C top = -std::numeric_limits<C>::infinity();
@@ -134,8 +149,11 @@ double assign_points(team& workers, scratch<C>& s, matrix_view<P> const& x,
           if (distances != nullptr) distances[first + i] = std::numeric_limits<C>::quiet_NaN();
           continue;
         }
+        if (distances != nullptr) {
+          distances[first + i] = stored_distance<C>(by, row(x, first + i), row(c, own[i]), x.cols);
+        }
+        if (!inertia) continue;
         double const own_distance = distance(by, row(x, first + i), row(c, own[i]), x.cols);
-        if (distances != nullptr) distances[first + i] = static_cast<C>(own_distance);
         sum += weights == nullptr ? own_distance
                                   : static_cast<double>(weights[first + i]) * own_distance;
       }

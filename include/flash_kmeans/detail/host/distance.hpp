@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "../../types.hpp"
 #include "rows.hpp"
@@ -57,6 +58,13 @@ double distance(metric by, A const* a, B const* b, std::int64_t d) {
     case metric::inner_product: return -dot(a, b, d);
     default: return squared_distance(a, b, d);
   }
+}
+
+// As it is handed out; NaN where it is not finite in C.
+template <class C, class A, class B>
+C stored_distance(metric by, A const* a, B const* b, std::int64_t d) {
+  C const value = static_cast<C>(distance(by, a, b, d));
+  return std::isfinite(value) ? value : std::numeric_limits<C>::quiet_NaN();
 }
 
 // Scales a row to length 1, unless it is zero.

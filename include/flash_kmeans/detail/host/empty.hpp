@@ -107,7 +107,7 @@ class largest_clusters {
     }
     // The shift is that from where centroids were before all this.
     for (split const& one : splits_) {
-      for (std::int32_t const j : std::array<std::int32_t, 2>{one.from, one.to}) {
+      for (std::int32_t const j : one) {
         C const* const old = row(c, j);
         before_.insert(before_.end(), old, old + c.cols);
       }
@@ -117,8 +117,8 @@ class largest_clusters {
   void apply(scratch<C>& s, matrix_view<C> const& c, metric by) const {
     std::int64_t const d = c.cols;
     for (split const& one : splits_) {
-      C* const from = row(c, one.from);
-      C* const to = row(c, one.to);
+      C* const from = row(c, one[0]);
+      C* const to = row(c, one[1]);
       for (std::int64_t f = 0; f < d; ++f) {
         double const whole = static_cast<double>(from[f]);
         double const by_how_much = f % 2 == 0 ? 1.0 / 1024 : -1.0 / 1024;
@@ -131,7 +131,7 @@ class largest_clusters {
     }
     C const* old = before_.data();
     for (split const& one : splits_) {
-      for (std::int32_t const j : std::array<std::int32_t, 2>{one.from, one.to}) {
+      for (std::int32_t const j : one) {
         s.shifts[static_cast<std::size_t>(j)] = squared_distance(row(c, j), old, d);
         old += d;
       }
@@ -139,9 +139,7 @@ class largest_clusters {
   }
 
  private:
-  struct split {
-    std::int32_t from, to;
-  };
+  using split = std::array<std::int32_t, 2>;  // the largest cluster, the empty one
   std::vector<split> splits_;
   std::vector<C> before_;  // both rows of each split
 };
