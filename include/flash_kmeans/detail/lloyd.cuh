@@ -38,7 +38,7 @@ class lloyd {
         weights_(options.weights.template get<acc>()),
         assignment_(x, c, plan, memory, options.metric),
         scaling_(x, options.metric, weights_, memory),
-        update_(x, c, scaling_.rows(), memory),
+        update_(x, c, {scaling_.rows(), options.empty_cluster}, memory),
         convergence_(x, options.tolerance, out.status, memory),
         small_(x, c, update_.overlaps()),
         seeding_(x, c, options, plan, memory),
@@ -134,8 +134,12 @@ class lloyd {
   void queue_iteration(cluster_index const& index, cudaStream_t stream) const {
     assignment_.queue_labels(out_.labels, convergence_.status(), stream, kNotFinite);
     assignment_.with_form([&](auto form) {
-      update_.template queue<decltype(form)>(out_.labels, index, assignment_.operand(),
-                                             convergence_.state(), stream);
+      update_.template queue<decltype(form)>(
+          out_.labels, index, assignment_.operand(), convergence_.state(),
+          [&](acc* distances, std::int32_t const* wanted, cudaStream_t on) {
+            assignment_.queue_distances(out_.labels, distances, wanted, on);
+          },
+          stream);
     });
   }
 

@@ -287,6 +287,19 @@ class assignment {
            sum_params{partials_, blocks_per_problem_, inertia, inertia_stride, shape_.b});
   }
 
+  // Distances to the labelled masters of those problems whose `wanted` ([b]) is not 0.
+  void queue_distances(std::int32_t const* labels, acc* distances, std::int32_t const* wanted,
+                       cudaStream_t stream) const {
+    distances_params<T> p{};
+    p.labels = labels;
+    p.distances = distances;
+    p.wanted = wanted;
+    p.rows = shape_.n;
+    p.rows_per_block = rows_per_block_;
+    p.blocks_per_problem = blocks_per_problem_;
+    launch_distances(p, stream);
+  }
+
   // Mends labels without computing distances.
   void queue_mend(mended_labels const& mended, cudaStream_t stream) const {
     std::int64_t const points = shape_.b * shape_.n;

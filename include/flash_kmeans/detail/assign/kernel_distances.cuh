@@ -38,6 +38,7 @@ struct distances_params {
   acc* distances;              // [b][rows] or null
   acc const* weights;          // [b][rows], how much each counts in the sum, or null
   mended_labels mended;        // the labels, or nothing
+  std::int32_t const* wanted;  // [b], 0 for problems that are left out, or null
   double* partials;            // [b][blocks_per_problem] or null
   std::int64_t rows;
   std::int32_t d;
@@ -60,6 +61,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kDistancesThreads)
     std::int64_t const b = block / p.blocks_per_problem;
     std::int64_t const first = (block - b * p.blocks_per_problem) * p.rows_per_block;
     std::int64_t const last = first + p.rows_per_block < p.rows ? first + p.rows_per_block : p.rows;
+    if (p.wanted != nullptr && p.wanted[b] == 0) continue;
     T const* const x = p.x.problem(b);
     acc const* const c = p.c.problem(b);
     std::int32_t const* const labels = p.labels + b * p.rows;

@@ -13,6 +13,7 @@
 #include "../math.hpp"
 #include "../outputs.hpp"
 #include "../workspace.cuh"
+#include "empty.cuh"
 #include "kernel_finish.cuh"
 #include "kernel_gather.cuh"
 #include "kernel_segments.cuh"
@@ -28,15 +29,18 @@ class centroid_update {
 
   // Labels may be outside [0, k), which has a bucket of its own.
   centroid_update(matrix_view<T const> const& x, matrix_view<acc> const& c,
-                  row_scaling<acc> const& scaling, arena& memory)
+                  update_rules<acc> const& rules, arena& memory)
       : x_(x),
         c_(c),
-        scaling_(scaling),
+        scaling_(rules.rows),
         b_(x.batch_count()),
         group_(group_size(b_, x.rows, c.rows + 1)),
         multiprocessors_(multiprocessors()),
         overlaps_(has_clusters(count_kernel<kCountThreads>)),
-        sort_(group_, x.rows, c.rows, c.rows + 1, multiprocessors_, overlaps_, memory) {
+        sort_(group_, x.rows, c.rows, c.rows + 1, multiprocessors_, overlaps_, memory),
+        gaps_(rules.empty, b_, x.rows, c.rows, rules.rows.scales, memory) {
+    // Halves of clusters are sums with factors.
+    if (rules.empty == empty_cluster::split_largest) scaling_.scaled = true;
     vector_ = x.cols % kVector<T> == 0 && rows_aligned(x, kVector<T> * sizeof(T));
     std::int64_t const vectors = x.cols / (vector_ ? kVector<T> : 1);
     lanes_ = std::min<std::int64_t>(vectors, 128);
@@ -44,7 +48,7 @@ class centroid_update {
     chunks_ = chunks_of(x.rows, c.rows, x.cols);
     constexpr std::int64_t kUnit = 16 / sizeof(acc);
     width_ = round_up(x.cols, kUnit);
-    ld_ = width_ + (scaling.scaled ? kUnit : 0);
+    ld_ = width_ + (scaling_.scaled ? kUnit : 0);
     sums_ = memory.take<acc>(group_ * c.rows * ld_);
     slots_ = memory.take<acc>(group_ * chunks_.per_problem * 2 * ld_);
     run_sums_ = memory.take<double>(group_ * chunks_.runs_per_problem() * ld_);
@@ -67,25 +71,48 @@ class centroid_update {
 
   // One update of the masters. operand: where they are made ready, in Form, for the next assignment.
   // state: problems that have converged keep their masters, and the others end an iteration.
+  // far(distances, wanted, stream) computes distances to the own centroids for empty clusters that
+  // take far points, whose labels change meanwhile.
+  template <class Form, class Far>
+  void queue(std::int32_t* labels, cluster_index const& index, operand_params<T> const& operand,
+             convergence_state const& state, Far&& far, cudaStream_t stream) const {
+    queue_moves<Form>(labels, index, centroids(operand, state), stream,
+                      [&](sorted_points const& sorted, std::int64_t problems) {
+                        fit_status const* const status = state.status;
+                        gaps_.queue_gaps(sorted, problems, status, stream);
+                        if (!gaps_.moves_points()) return;
+                        far(gaps_.distances(), gaps_.gaps(), stream);
+                        gaps_.queue_farthest(labels, sorted.first, problems, stream);
+                        queue_sort(labels, sorted.first, problems, status, gaps_.gaps(), {},
+                                   stream);
+                      });
+    if (!gaps_.moves_points()) return;
+    for_each_group([&](std::int64_t first, std::int64_t problems) {
+      gaps_.queue_give_back(labels, first, problems, stream);
+    });
+  }
+
+  // The same where empty clusters keep their centroids.
   template <class Form>
   void queue(std::int32_t const* labels, cluster_index const& index,
              operand_params<T> const& operand, convergence_state const& state,
              cudaStream_t stream) const {
-    queue_moves<Form>(labels, index, centroids(operand, state), stream);
+    queue_moves<Form>(labels, index, centroids(operand, state), stream,
+                      [](sorted_points const&, std::int64_t) {});
   }
 
   // Sums of the points of every cluster, in place of the masters.
   void queue_sums(std::int32_t const* labels, cudaStream_t stream) const {
     centroid_params<T> sums = centroids({}, {});
     sums.totals = true;
-    queue_moves<plain_form<T>>(labels, {}, sums, stream);
+    queue_moves<plain_form<T>>(labels, {}, sums, stream, [](sorted_points const&, std::int64_t) {});
   }
 
   // Only the by-products of these labels.
   void queue_index(std::int32_t const* labels, cluster_index const& index,
                    cudaStream_t stream) const {
     for_each_group([&](std::int64_t first, std::int64_t problems) {
-      queue_sort(labels, first, problems, nullptr, index, stream);
+      queue_sort(labels, first, problems, nullptr, nullptr, index, stream);
     });
   }
 
@@ -148,24 +175,27 @@ class centroid_update {
     }
   }
 
-  template <class Form>
+  // sorted_now(points, problems): between the sort and the sums.
+  template <class Form, class Sorted>
   void queue_moves(std::int32_t const* labels, cluster_index const& index,
-                   centroid_params<T> const& centroid, cudaStream_t stream) const {
+                   centroid_params<T> const& centroid, cudaStream_t stream,
+                   Sorted&& sorted_now) const {
     fit_status const* const status = centroid.state.status;
     for_each_group([&](std::int64_t first, std::int64_t problems) {
       // By-products are those of all problems.
-      sorted_points const sorted =
-          queue_sort(labels, first, problems, wanted(index) ? nullptr : status, index, stream);
+      sorted_points const sorted = queue_sort(
+          labels, first, problems, wanted(index) ? nullptr : status, nullptr, index, stream);
+      sorted_now(sorted, problems);
       queue_segments(sorted, labels, problems, status, stream);
       queue_finish<Form>(sorted, problems, centroid, stream);
     });
   }
 
   sorted_points queue_sort(std::int32_t const* labels, std::int64_t first, std::int64_t problems,
-                           fit_status const* status, cluster_index const& index,
-                           cudaStream_t stream) const {
-    return sort_.queue(labels + first * x_.rows, first, problems, status, index, counters_ + group_,
-                       stream);
+                           fit_status const* status, std::int32_t const* only,
+                           cluster_index const& index, cudaStream_t stream) const {
+    return sort_.queue(labels + first * x_.rows, first, problems, status, only, index,
+                       counters_ + group_, stream);
   }
 
   void queue_segments(sorted_points const& sorted, std::int32_t const* labels,
@@ -209,6 +239,7 @@ class centroid_update {
     p.width = static_cast<std::int32_t>(width_);
     p.ld = static_cast<std::int32_t>(ld_);
     p.directions = scaling_.directions;
+    p.splits = gaps_.splits();
     // Clusters of many pieces get a block each. Others are dealt out to as many blocks as run at once.
     constexpr std::uint32_t kManyPieces = 8;
     constexpr std::int64_t kBlocksOfSm = 5;
@@ -239,6 +270,7 @@ class centroid_update {
   std::int64_t multiprocessors_;
   bool overlaps_;  // kernels may be launched so
   point_sort sort_;
+  gap_filling<T> gaps_;
   std::int64_t width_, ld_;  // of sums
   double* shifts_;
   std::uint32_t* counters_;  // [group] of problems' ends, then of the sort, then of the segments

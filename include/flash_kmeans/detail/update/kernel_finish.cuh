@@ -13,6 +13,7 @@
 #include "../convergence/state.cuh"
 #include "../ptx/grid_order.cuh"
 #include "centroid.cuh"
+#include "gaps.cuh"
 #include "kinds.cuh"
 #include "sorted.cuh"
 
@@ -35,7 +36,9 @@ struct finish_params {
   std::uint32_t blocks;    // of a problem
   std::uint32_t at_once;   // clusters that a block finishes side by side, 1 to kFinishWarps
   std::int32_t width, ld;  // of sums, as in kernel_segments.cuh
-  bool directions;         // centroids are scaled to length 1; only of sums_of_scaled_rows
+  // Of sums_of_scaled_rows:
+  bool directions;              // centroids are scaled to length 1
+  split_cluster const* splits;  // [b][k], or null: every centroid is made of its own sums
 };
 
 template <class T, class Form, class Rows>
@@ -56,12 +59,19 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, 5)
   std::uint32_t const runs = problem * p.chunks.runs_per_problem();
 
   // together: all warps of the block call, and the first one writes. Otherwise a warp does.
-  auto finish = [&](std::uint32_t label, std::uint32_t points, cluster_pieces const& pieces,
-                    auto together) {
+  // root: whose sums the centroid is made of.
+  auto finish = [&](std::uint32_t label, std::uint32_t root, std::uint32_t points,
+                    cluster_pieces const& pieces, auto together) {
     constexpr bool kTogether = decltype(together)::value;
     acc const* const whole =
-        pieces.count() == 1 ? p.sums + (std::int64_t{problem} * s.k + label) * p.ld
+        pieces.count() == 1 ? p.sums + (std::int64_t{problem} * s.k + root) * p.ld
                             : p.slots + (2 * std::int64_t{chunks + pieces.first_chunk} + 1) * p.ld;
+    double factors[2] = {1, 1};
+    if (Rows::kScaled && p.splits != nullptr) {
+      split_cluster const split = p.splits[b * s.k + label];
+      factors[0] = split.factor(false);
+      factors[1] = split.factor(true);
+    }
     // Features [i, i + V) of the cluster's sum; together, the first warp's is right.
     auto fold = [&](std::int32_t i, double(&sum)[V]) {
       // Rows [0, count), several on their way at once.
@@ -103,6 +113,10 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, 5)
 #pragma unroll
           for (int v = 0; v < V; ++v) sum[v] += parts[w][v][lane];
         }
+      }
+#pragma unroll
+      for (int v = 0; v < V; ++v) {
+        if (Rows::kScaled && i != p.width) sum[v] *= factors[v % 2];
       }
     };
     bool const moves = !kTogether || warp == 0;
@@ -153,16 +167,21 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, 5)
   std::uint32_t const first = block * p.at_once, step = p.blocks * p.at_once;
   bool crowded = false;
   std::uint32_t label = warp < p.at_once ? first + warp : s.k;
-  std::uint32_t begin = 0, end = 0;
+  std::uint32_t root = 0, begin = 0, end = 0;
+  auto root_of = [&](std::uint32_t at) {
+    if (!Rows::kScaled || p.splits == nullptr) return at;
+    return static_cast<std::uint32_t>(p.splits[b * s.k + at].root);
+  };
   auto look = [&](std::uint32_t at) {
     if (at < s.k) {
-      begin = offsets[at];
-      end = offsets[at + 1];
+      root = root_of(at);
+      begin = offsets[root];
+      end = offsets[root + 1];
     }
   };
   look(label);
   for (; label < s.k; label += step) {
-    std::uint32_t const own_begin = begin, points = end - begin;
+    std::uint32_t const own = root, own_begin = begin, points = end - begin;
     look(label + step);
     if (points == 0) {
       p.centroid.leave(b, label);
@@ -172,16 +191,17 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, 5)
     if (pieces.count() > kMostPiecesAlone) {
       crowded = true;
     } else {
-      finish(label, points, pieces, std::false_type{});
+      finish(label, own, points, pieces, std::false_type{});
     }
   }
   if (__syncthreads_or(crowded)) {
     for (std::uint32_t some = first; some < s.k; some += step) {
       for (label = some; label < min(some + p.at_once, s.k); ++label) {
-        std::uint32_t const own_begin = offsets[label], points = offsets[label + 1] - own_begin;
+        std::uint32_t const own = root_of(label), own_begin = offsets[own];
+        std::uint32_t const points = offsets[own + 1] - own_begin;
         if (points == 0) continue;
         cluster_pieces const pieces(p.chunks, own_begin, points);
-        if (pieces.count() > kMostPiecesAlone) finish(label, points, pieces, std::true_type{});
+        if (pieces.count() > kMostPiecesAlone) finish(label, own, points, pieces, std::true_type{});
       }
     }
   }

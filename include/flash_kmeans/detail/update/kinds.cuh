@@ -1,6 +1,7 @@
 // What is added up of the rows of a cluster: a policy of the kernels of segments and finish.
 #pragma once
 
+#include "../../types.hpp"
 #include "../config.cuh"
 
 namespace flash_kmeans::detail {
@@ -23,6 +24,13 @@ struct row_scaling {
   bool scaled = false;
   Acc const* scales = nullptr;  // [b][n] factors, or null: 1
   bool directions = false;      // centroids are scaled to length 1
+};
+
+// What an update does besides means of points.
+template <class Acc>
+struct update_rules {
+  row_scaling<Acc> rows{};
+  empty_cluster empty = empty_cluster::keep;
 };
 
 }  // namespace FLASH_KMEANS_ABI
