@@ -324,8 +324,8 @@ struct cluster_index {
 
 /// How one problem ended; one per problem of a batch.
 struct fit_status {
-  double inertia;  ///< sum over points of weight x distance to the own centroid, by the metric;
-                   ///< NaN when not asked for
+  double inertia;  ///< sum over points of weight x distance to the own centroid, by the metric,
+                   ///< without those whose distance is not finite; NaN when not asked for
   double shift;    ///< sum of the squared distances that the centroids moved in the last update
   std::int32_t iterations;  ///< updates done
   std::int32_t converged;   ///< 1 when the last shift was within the tolerance

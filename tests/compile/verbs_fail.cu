@@ -12,7 +12,7 @@ using point = int;  // no kernel takes integers
 using point = __half;
 #endif
 
-#if FLASH_KMEANS_CASE >= 2 && FLASH_KMEANS_CASE <= 4
+#if (FLASH_KMEANS_CASE >= 2 && FLASH_KMEANS_CASE <= 4) || FLASH_KMEANS_CASE >= 8
 using centroid = __half;  // half points have float centroids
 #elif FLASH_KMEANS_CASE >= 5
 using centroid = float const;  // these verbs write the centroids
@@ -29,6 +29,12 @@ void call(fk::matrix_view<point const> x, fk::matrix_view<centroid> c, std::int3
 #endif
 #if FLASH_KMEANS_CASE == 0 || FLASH_KMEANS_CASE == 4
   fk::inertia(x, c);
+#endif
+#if FLASH_KMEANS_CASE == 0 || FLASH_KMEANS_CASE == 8
+  fk::top_k(x, c, 1, labels);
+#endif
+#if FLASH_KMEANS_CASE == 0 || FLASH_KMEANS_CASE == 9
+  fk::transform(x, c, c);
 #endif
 #if FLASH_KMEANS_CASE == 0 || FLASH_KMEANS_CASE == 6
   fk::update_centroids(x, labels, c);

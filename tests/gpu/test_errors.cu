@@ -660,7 +660,7 @@ TYPED_TEST(errors_on_gpu, small_good_arguments_run) {
     arguments<T> a = s.good();
     device_matrices<T> const points(x);
     device_matrices<centroid_of<T>> const centroids(first_rows(x, kK));
-    device_buffer<std::int32_t> const labels(std::vector<std::int32_t>(kN, 3));
+    device_buffer<std::int32_t> const labels(std::vector<std::int32_t>(kN * kK, 3));
     a.x = points.const_view();
     a.c = centroids.view();
     a.labels = labels.data();

@@ -733,6 +733,28 @@ TYPED_TEST(queries, small_top_k_puts_nan_centroids_last) {
   }
 }
 
+// --- How the search for several is divided -------------------------------------------------------
+
+// Needs no GPU.
+TEST(queries_division, small_parts_cover_all_centroids_once) {
+  for (std::int64_t const most : {1, 2, 108, 264, 296}) {
+    for (std::int64_t const points : {1, 2, 3, 53, 107, 108, 131, 132, 133, 264, 265, 100000}) {
+      for (std::int64_t const k : {1, 2, 3, 7, 64, 313, 16384}) {
+        SCOPED_TRACE(text(most, " blocks, ", points, " tiles of points, ", k, " of centroids"));
+        auto const lists = fk::detail::nearest_j_lists_for(points, k, most);
+        EXPECT_GE(lists.parts * lists.part_tiles, k);
+        EXPECT_LT((lists.parts - 1) * lists.part_tiles, k) << "an empty part";
+        EXPECT_LE(lists.blocks, std::max<std::int64_t>(most, 1));
+        EXPECT_LE(lists.blocks, points * lists.parts);
+        // Lists that are merged later are not used twice.
+        if (lists.parts > 1) EXPECT_EQ(lists.blocks, points * lists.parts);
+        // No part could be smaller.
+        if (lists.part_tiles > 1) EXPECT_GT(points * (lists.parts + 1) * 2, most);
+      }
+    }
+  }
+}
+
 // --- Reproducible --------------------------------------------------------------------------------
 
 TYPED_TEST(queries, small_two_runs_give_the_same_bits) {

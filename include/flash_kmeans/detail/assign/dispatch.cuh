@@ -272,16 +272,23 @@ class assignment {
   void queue_distances(std::int32_t const* labels, acc* distances, double* inertia,
                        std::int64_t inertia_stride, cudaStream_t stream,
                        acc const* weights = nullptr, mended_labels const& mended = {}) const {
-    distances_params<T> p{};
-    p.labels = labels;
-    p.distances = distances;
-    p.weights = weights;
-    p.mended = mended;
-    p.partials = inertia == nullptr ? nullptr : partials_;
-    p.rows = shape_.n;
-    p.rows_per_block = rows_per_block_;
-    p.blocks_per_problem = blocks_per_problem_;
-    launch_distances(p, stream);
+    auto queue = [&](auto of) {
+      distances_params<T, decltype(of)> p{};
+      p.of = of;
+      p.labels = labels;
+      p.distances = distances;
+      p.mended = mended;
+      p.partials = inertia == nullptr ? nullptr : partials_;
+      p.rows = shape_.n;
+      p.rows_per_block = rows_per_block_;
+      p.blocks_per_problem = blocks_per_problem_;
+      launch_distances(p, stream);
+    };
+    if (weights == nullptr) {
+      queue(one_label{});
+    } else {
+      queue(weighted_label<acc>{weights});
+    }
     if (inertia == nullptr) return;
     launch(sum_kernel<kSumThreads>, "sum_kernel", grid_for(shape_.b), kSumThreads, stream,
            sum_params{partials_, blocks_per_problem_, inertia, inertia_stride, shape_.b});

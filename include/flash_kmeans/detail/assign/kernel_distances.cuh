@@ -19,13 +19,22 @@ inline namespace FLASH_KMEANS_ABI {
 
 inline constexpr int kDistancesThreads = 256;
 
-// Labels that a point has: one, or as many as are said at run time.
+// Which point a label belongs to and how much it counts in the sum: a point has one label, one and a
+// weight, or as many labels as are said at run time.
 struct one_label {
   __device__ std::int64_t point(std::int64_t row) const { return row; }
+  __device__ double weight(std::int64_t) const { return 1; }
+};
+template <class Acc>
+struct weighted_label {
+  Acc const* weights;  // [b][rows]
+  __device__ std::int64_t point(std::int64_t row) const { return row; }
+  __device__ double weight(std::int64_t at) const { return weights[at]; }
 };
 struct several_labels {
   std::int32_t count;
   __device__ std::int64_t point(std::int64_t row) const { return row / count; }
+  __device__ double weight(std::int64_t) const { return 1; }
 };
 
 template <class T, class Labels = one_label>
@@ -36,7 +45,6 @@ struct distances_params {
   Labels of;
   std::int32_t const* labels;  // [b][rows], a row for each label of a point
   acc* distances;              // [b][rows] or null
-  acc const* weights;          // [b][rows], how much each counts in the sum, or null
   mended_labels mended;        // the labels, or nothing
   std::int32_t const* wanted;  // [b], 0 for problems that are left out, or null
   double* partials;            // [b][blocks_per_problem] or null
@@ -104,8 +112,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kDistancesThreads)
         }
         if (p.distances != nullptr) p.distances[b * p.rows + row] = distance;
         if (distance == distance) {
-          double const weight = p.weights == nullptr ? 1 : p.weights[b * p.rows + row];
-          sum += weight * static_cast<double>(distance);
+          sum += p.of.weight(b * p.rows + row) * static_cast<double>(distance);
         }
       }
     }

@@ -99,8 +99,8 @@ class nearest_j_search {
     tile const t = sm80_ ? kSm80Tile : simt_tile_v<T>;
     tile_points_ = t.n;
     tiles_per_problem_ = tiles_per_problem({b_, n_, k, x.cols}, t);
-    lists_ = lists_for(b_ * tiles_per_problem_, ceil_div<std::int64_t>(k, t.k),
-                       kBlocksPerMultiprocessor * multiprocessors());
+    lists_ = nearest_j_lists_for(b_ * tiles_per_problem_, ceil_div<std::int64_t>(k, t.k),
+                                 kBlocksPerMultiprocessor * multiprocessors());
     part_width_ = static_cast<std::int32_t>(lists_.part_tiles * t.k);
     std::int64_t const entries = lists_.blocks * tile_points_ * j_;
     scores_ = memory.take<acc>(entries);

@@ -159,8 +159,8 @@ struct nearest_j_lists {
   std::int64_t blocks, parts, part_tiles;
 };
 
-constexpr nearest_j_lists lists_for(std::int64_t point_tiles, std::int64_t k_tiles,
-                                    std::int64_t most) {
+constexpr nearest_j_lists nearest_j_lists_for(std::int64_t point_tiles, std::int64_t k_tiles,
+                                              std::int64_t most) {
   std::int64_t const wanted = most / point_tiles;
   std::int64_t const cut = wanted < 1 ? 1 : wanted < k_tiles ? wanted : k_tiles;
   std::int64_t const part_tiles = ceil_div(k_tiles, cut);
