@@ -18,7 +18,6 @@
 
 #include "detail/checks.hpp"
 #include "detail/host/assign.hpp"
-#include "detail/host/empty.hpp"
 #include "detail/host/lloyd.hpp"
 #include "detail/host/nearest.hpp"
 #include "detail/host/points.hpp"
@@ -27,7 +26,6 @@
 #include "detail/host/seed.hpp"
 #include "detail/host/sort.hpp"
 #include "detail/host/team.hpp"
-#include "detail/host/update.hpp"
 #include "detail/host/variance.hpp"
 #include "detail/outputs.hpp"
 #include "types.hpp"

@@ -167,17 +167,22 @@ enum class metric {
   inner_product
 };
 
-/// What becomes of a cluster without points.
+/// What becomes of a cluster without points in an update of a fit. Labels and by-products stay those
+/// of the assignment before it.
 enum class empty_cluster {
   /// it keeps its centroid
   keep,
-  /// the points with the largest distances to their centroids become centroids, the farthest one
-  /// that of the first empty cluster, and leave the clusters that they were in, as in
-  /// scikit-learn; ties go to the lowest index
+  /// the points with the largest distances to their centroids (by the metric, before the update)
+  /// become centroids, the farthest one that of the first empty cluster, and leave the clusters that
+  /// they were in, as in scikit-learn; ties go to the lowest index. Points that weigh 0 are not
+  /// taken; where points are too few, the last empty clusters keep their centroids, and so does a
+  /// cluster that gives away its only point.
   farthest_point,
-  /// it takes half of the cluster with most points: both get that cluster's centroid, times
-  /// 1 +- 1/1024 in alternating features, as in FAISS; ties go to the lowest index, and the larger
-  /// cluster counts half its points for the next empty one
+  /// it takes half of the cluster with most points: after the update both get that cluster's
+  /// centroid, the empty one times 1 + 1/1024 in features 0, 2, ... and 1 - 1/1024 in the others, the
+  /// large one the other way round, as in FAISS (and scaled to length 1 again under metric::cosine);
+  /// ties go to the lowest index, and for the next empty cluster the new one counts half the points,
+  /// rounded down, and the large one the rest. A cluster of one point is not split.
   split_largest
 };
 

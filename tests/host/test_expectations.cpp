@@ -524,6 +524,20 @@ TYPED_TEST(expectations, any_number_of_features_and_problems) {
   }
 }
 
+TYPED_TEST(expectations, many_features_and_many_centroids) {
+  using centroid = fk::centroid_t<TypeParam>;
+  for (shape const& s : {shape{20, 9, 4096}, shape{6, 300001, 2}}) {
+    matrix const x = integers<TypeParam>(s.n, s.d, 820), c = integers<TypeParam>(s.k, s.d, 821);
+    stored<TypeParam> points(x);
+    stored<centroid> centroids(c);
+    labels_vector labels(at(s.n), -9), two(at(2 * s.n), -9);
+    fk::host::predict(points.const_view(), centroids.const_view(), labels.data());
+    EXPECT_EQ(labels, reference_assign(x, c)) << text(s);
+    fk::host::top_k(points.const_view(), centroids.const_view(), 2, two.data());
+    for (std::int64_t i = 0; i < s.n; ++i) EXPECT_EQ(two[at(2 * i)], labels[at(i)]) << text(s);
+  }
+}
+
 TEST(expectations_of_batches, more_than_65535_problems) {
   std::int64_t const b = 70000;
   std::vector<float> points(at(b * 4)), centroids(at(b * 2));

@@ -429,6 +429,20 @@ TYPED_TEST(with_options, farthest_points_become_centroids) {
             (std::vector<double>{60, 60, 120, 125}));
 }
 
+// What moves is no label: without the closing assignment labels and by-products are those of the last
+// assignment, whatever became of empty clusters.
+TYPED_TEST(with_options, by_products_know_nothing_of_moved_points) {
+  matrix const x = column({10, 8, 30, 12, 60, 30, 9, 11});
+  for (vacancy const empty : kVacancies) {
+    fk::fit_options o = one_update(policy_of(empty));
+    o.closing_assignment = false;
+    fitted const run = run_fit<TypeParam>({x}, {column({10, 60, 120, 125})}, o);
+    EXPECT_EQ(run.labels, (labels_vector{0, 0, 0, 0, 1, 0, 0, 0})) << name_of(empty);
+    expect_index(run.index, run.labels, 1, 8, 4);
+    EXPECT_EQ(run.centroids[0](2, 0) == 120, empty == vacancy::keep) << name_of(empty);
+  }
+}
+
 TYPED_TEST(with_options, the_largest_cluster_is_split) {
   using centroid = fk::centroid_t<TypeParam>;
   auto const q = [](double value) { return as_stored<centroid>(value); };

@@ -86,6 +86,16 @@ TYPED_TEST(seeding, draws_the_oracle_s_points) {
           o.candidates = candidates;
           o.seed = 77;
           if (weighted) o.weights = weights.data();
+          std::vector<matrix> expected;
+          for (std::int64_t p = 0; p < b; ++p) {
+            reference_options ref;
+            ref.by = by;
+            if (weighted) ref.weights = ws[at(p)];
+            std::vector<std::int64_t> const rows =
+                expected_rows(init, ref, xs[at(p)], s.k, candidates, 77, p);
+            ASSERT_EQ(static_cast<std::int64_t>(rows.size()), s.k);
+            expected.push_back(take_rows(xs[at(p)], rows));
+          }
           for (layout const as : {layout::contiguous, layout::interleaved}) {
             stored<TypeParam> points(xs, as);
             stored<centroid> centroids(std::vector<matrix>(at(b), matrix(s.k, s.d, 99)),
@@ -93,14 +103,7 @@ TYPED_TEST(seeding, draws_the_oracle_s_points) {
             fk::host::init_centroids(points.const_view(), centroids.view(), o);
             EXPECT_TRUE(centroids.poison_is_untouched());
             for (std::int64_t p = 0; p < b; ++p) {
-              reference_options ref;
-              ref.by = by;
-              if (weighted) ref.weights = ws[at(p)];
-              std::vector<std::int64_t> const rows =
-                  expected_rows(init, ref, xs[at(p)], s.k, candidates, 77, p);
-              ASSERT_EQ(static_cast<std::int64_t>(rows.size()), s.k);
-              EXPECT_EQ(centroids.get(p).values, take_rows(xs[at(p)], rows).values)
-                  << "problem " << p;
+              EXPECT_EQ(centroids.get(p).values, expected[at(p)].values) << "problem " << p;
             }
           }
         }

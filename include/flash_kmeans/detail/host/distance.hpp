@@ -43,18 +43,16 @@ double length(A const* a, std::int64_t d) {
   return std::sqrt(dot(a, a, d));
 }
 
-// 1 - cos of the angle between a and b, from 0 to 2; 1 where either is zero.
-template <class A, class B>
-double cosine_distance(A const* a, B const* b, std::int64_t d) {
-  double const lengths = length(a, d) * length(b, d);
-  if (lengths == 0) return 1;
-  return 1 - std::clamp(dot(a, b, d) / lengths, -1.0, 1.0);
+// 1 - cos of the angle between two rows, from 0 to 2, by their product and that of their lengths; 1
+// where either is zero.
+inline double cosine_distance(double product, double lengths) {
+  return lengths == 0 ? 1 : 1 - std::clamp(product / lengths, -1.0, 1.0);
 }
 
 template <class A, class B>
 double distance(metric by, A const* a, B const* b, std::int64_t d) {
   switch (by) {
-    case metric::cosine: return cosine_distance(a, b, d);
+    case metric::cosine: return cosine_distance(dot(a, b, d), length(a, d) * length(b, d));
     case metric::inner_product: return -dot(a, b, d);
     default: return squared_distance(a, b, d);
   }

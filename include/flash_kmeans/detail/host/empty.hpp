@@ -17,7 +17,6 @@
 #include "scratch.hpp"
 #include "sort.hpp"
 #include "team.hpp"
-#include "update.hpp"
 
 namespace flash_kmeans::detail::cpu {
 
@@ -143,26 +142,5 @@ class largest_clusters {
   std::vector<split> splits_;
   std::vector<C> before_;  // both rows of each split
 };
-
-// One update of a problem, index and empty clusters included. Returns the sum of the squared
-// distances that its centroids moved.
-template <class P, class C>
-double update_problem(team& workers, scratch<C>& s, matrix_view<P> const& x,
-                      std::int32_t const* labels, matrix_view<C> const& c,
-                      point_facts<C> const& facts, empty_cluster policy = empty_cluster::keep) {
-  std::int32_t const* const counted = counted_labels(facts, labels, x.rows, s.labels);
-  sort_points(workers, s, counted, x.rows, c.rows);
-  if (policy == empty_cluster::split_largest) {
-    largest_clusters<C> const largest(s, c, facts);
-    move_centroids(workers, s, x, c, facts);
-    largest.apply(s, c, facts.by);
-  } else {
-    if (policy == empty_cluster::farthest_point) {
-      move_farthest_points(workers, s, x, counted, c, facts);
-    }
-    move_centroids(workers, s, x, c, facts);
-  }
-  return sum_in_order(s.shifts);
-}
 
 }  // namespace flash_kmeans::detail::cpu

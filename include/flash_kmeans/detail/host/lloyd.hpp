@@ -1,4 +1,4 @@
-// The loop of a fit.
+// An update, the loop of a fit around it, and several fits of which the best is kept.
 #pragma once
 
 #include <algorithm>
@@ -16,9 +16,32 @@
 #include "rows.hpp"
 #include "scratch.hpp"
 #include "seed.hpp"
+#include "sort.hpp"
 #include "team.hpp"
+#include "update.hpp"
 
 namespace flash_kmeans::detail::cpu {
+
+// One update of a problem, index and empty clusters included. Returns the sum of the squared
+// distances that its centroids moved.
+template <class P, class C>
+double update_problem(team& workers, scratch<C>& s, matrix_view<P> const& x,
+                      std::int32_t const* labels, matrix_view<C> const& c,
+                      point_facts<C> const& facts, empty_cluster policy = empty_cluster::keep) {
+  std::int32_t const* const counted = counted_labels(facts, labels, x.rows, s.labels);
+  sort_points(workers, s, counted, x.rows, c.rows);
+  if (policy == empty_cluster::split_largest) {
+    largest_clusters<C> const largest(s, c, facts);
+    move_centroids(workers, s, x, c, facts);
+    largest.apply(s, c, facts.by);
+  } else {
+    if (policy == empty_cluster::farthest_point) {
+      move_farthest_points(workers, s, x, counted, c, facts);
+    }
+    move_centroids(workers, s, x, c, facts);
+  }
+  return sum_in_order(s.shifts);
+}
 
 // One whole fit of all problems.
 template <class P, class C>

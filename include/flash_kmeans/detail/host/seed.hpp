@@ -27,6 +27,24 @@ inline metric seeding_metric(metric by) {
   return by == metric::cosine ? metric::cosine : metric::euclidean;
 }
 
+// Rows of x in memory of their own, as T.
+template <class T, class P>
+std::vector<T> take_rows(matrix_view<P> const& x, std::vector<std::int32_t> const& rows) {
+  std::vector<T> memory;
+  memory.reserve(rows.size() * static_cast<std::size_t>(x.cols));
+  for (std::int32_t const i : rows) {
+    P const* const from = row(x, i);
+    if constexpr (std::is_same_v<T, std::remove_const_t<P>>) {
+      memory.insert(memory.end(), from, from + x.cols);
+    } else {
+      for (std::int64_t f = 0; f < x.cols; ++f) {
+        memory.push_back(static_cast<T>(static_cast<centroid_t<P>>(from[f])));
+      }
+    }
+  }
+  return memory;
+}
+
 // Points that are drawn in proportion to their potentials, weight x distance to the nearest of those
 // that were chosen before. Sums are those of blocks of kPieceRows points, added in order.
 template <class P>
@@ -149,19 +167,36 @@ class seed_draws {
     return static_cast<std::int32_t>(found);
   }
 
-  // The potential that each of drawn would leave.
+  // The potential that each of drawn would leave. Rows are converted and their lengths are taken
+  // once, distances have the bits that distance() gives.
   std::vector<double> measure(std::vector<std::int32_t> const& drawn) {
     std::size_t const count = drawn.size();
+    std::int64_t const d = x_.cols;
+    std::vector<double> const candidates = take_rows<double>(x_, drawn);
+    std::vector<double> lengths(count);
+    for (std::size_t l = 0; l < count; ++l) {
+      lengths[l] = length(candidates.data() + static_cast<std::int64_t>(l) * d, d);
+    }
     std::vector<double> partials(static_cast<std::size_t>(blocks()) * count, 0.0);
     for_blocks(
         [&](std::int64_t block, std::int64_t begin, std::int64_t end) {
           double* const sums = partials.data() + static_cast<std::size_t>(block) * count;
+          std::vector<double> point(static_cast<std::size_t>(d));
           for (std::int64_t i = begin; i < end; ++i) {
             auto const at = static_cast<std::size_t>(i);
             if (chosen_[at] || weights_[at] == 0) continue;
-            for (std::size_t l = 0; l < count; ++l) {
+            P const* const from = row(x_, i);
+            for (std::int64_t f = 0; f < d; ++f) {
+              point[static_cast<std::size_t>(f)] = as_double(from[f]);
+            }
+            bool const cosine = by_ == metric::cosine;
+            double const own_length = cosine ? length(point.data(), d) : 0;
+            double const* candidate = candidates.data();
+            for (std::size_t l = 0; l < count; ++l, candidate += d) {
               if (drawn[l] == i) continue;
-              double const own = distance(by_, row(x_, i), row(x_, drawn[l]), x_.cols);
+              double const own =
+                  cosine ? cosine_distance(dot(point.data(), candidate, d), own_length * lengths[l])
+                         : squared_distance(point.data(), candidate, d);
               sums[l] += seed_potential(weights_[at], own < nearest_[at] ? own : nearest_[at]);
             }
           }
@@ -193,18 +228,6 @@ std::vector<std::int32_t> plus_plus_rows(seed_draws<P>& draws, std::int64_t k,
     rows.push_back(draws.choose(drawn));
   }
   return rows;
-}
-
-// Rows of x in memory of their own.
-template <class T, class P>
-std::vector<T> take_rows(matrix_view<P> const& x, std::vector<std::int32_t> const& rows) {
-  std::vector<T> memory;
-  memory.reserve(rows.size() * static_cast<std::size_t>(x.cols));
-  for (std::int32_t const i : rows) {
-    P const* const from = row(x, i);
-    for (std::int64_t f = 0; f < x.cols; ++f) memory.push_back(static_cast<T>(from[f]));
-  }
-  return memory;
 }
 
 // Rows of the centroids of k-means||; fewer than k where there are no more.
