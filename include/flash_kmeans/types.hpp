@@ -236,7 +236,7 @@ struct fit_options {
   /// Seedings that are tried, >= 1; the fit with the lowest inertia is returned, the first of
   /// equals. Seeding i draws with seed + i. (scikit-learn: n_init)
   int n_init = 1;
-  /// Points that k-means++ draws for each centroid, >= 0; 0: 2 + floor(ln k), as scikit-learn.
+  /// Points that k-means++ draws for each centroid, 0 to 64; 0: 2 + floor(ln k), as scikit-learn.
   int candidates = 0;
 };
 
