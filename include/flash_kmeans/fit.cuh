@@ -6,9 +6,9 @@
 #include <type_traits>
 #include <vector>
 
+#include "detail/best_of.cuh"
 #include "detail/checks.hpp"
 #include "detail/graph.cuh"
-#include "detail/lloyd.cuh"
 #include "detail/outputs.hpp"
 #include "types.hpp"
 
@@ -27,7 +27,7 @@ assign_kernel run_fit(matrix_view<T const> const& x, matrix_view<centroid_t<T>> 
   assign_plan const plan = plan_assignment<T>(exec);
   workspace block(exec);
   auto fit =
-      block.lay_out([&](arena& memory) { return lloyd<T>(x, c, out, options, plan, memory); });
+      block.lay_out([&](arena& memory) { return best_of<T>(x, c, out, options, plan, memory); });
   fit.prepare();
   fit.queue(exec.stream, {}, [&](int iterations) { return stop(fit, iterations); });
   ended(fit);
@@ -68,7 +68,7 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
   detail::check_k_at_most_n(centroids.rows, x.rows);
   detail::check_options(options);
   detail::arena sizing;
-  detail::lloyd<T>(x, centroids, {}, options, detail::plan_assignment<T>(exec), sizing);
+  detail::best_of<T>(x, centroids, {}, options, detail::plan_assignment<T>(exec), sizing);
   return sizing.used();
 }
 
@@ -191,21 +191,21 @@ class fit_plan {
   assign_kernel kernel() const { return fit_.kernel(); }
 
  private:
-  static detail::lloyd<T> laid_out(matrix_view<T const> const& x,
-                                   matrix_view<centroid_t<T>> const& centroids,
-                                   fit_outputs const& outputs, fit_options const& options,
-                                   execution const& exec) {
+  static detail::best_of<T> laid_out(matrix_view<T const> const& x,
+                                     matrix_view<centroid_t<T>> const& centroids,
+                                     fit_outputs const& outputs, fit_options const& options,
+                                     execution const& exec) {
     detail::check_point_type<T>();
     detail::check_fit(x, centroids, outputs, options);
     detail::check_pointer(static_cast<char const*>(exec.workspace), "execution.workspace");
     detail::assign_plan const plan = detail::plan_assignment<T>(exec);
     return detail::workspace(exec).lay_out([&](detail::arena& memory) {
-      return detail::lloyd<T>(x, centroids, outputs, options, plan, memory);
+      return detail::best_of<T>(x, centroids, outputs, options, plan, memory);
     });
   }
 
   bool ran_ = false;
-  detail::lloyd<T> fit_;
+  detail::best_of<T> fit_;
   detail::graph graphs_[2][2];  // by what is unchanged: points, centroids
 };
 

@@ -16,13 +16,13 @@ set(table
     "3 detail/update/(sorted|counting|count_span|sort_span|centroid|kinds|gaps)\\.cuh"
     "3 detail/(small/search|convergence/(moments|state))\\.cuh"
     "3 detail/small/layout\\.hpp"
-    "3 detail/init/seed_[a-z]+\\.cuh"
+    "3 detail/init/(seed_[a-z]+|random_points)\\.cuh"
     "4 detail/(graph|launch|tensor_map|workspace)\\.cuh"
     "4 detail/[a-z]+/dispatch\\.cuh"
-    "4 detail/(assign/queries|update/(sort|scaling|empty))\\.cuh"
+    "4 detail/(convergence/choice|assign/queries|update/(sort|scaling|empty))\\.cuh"
     "4 detail/init/[a-z0-9_]+\\.cuh"
     "4 detail/host/[a-z0-9_]+\\.hpp"
-    "5 detail/lloyd\\.cuh"
+    "5 detail/(lloyd|best_of)\\.cuh"
     "5 (fit|predict|update|init)\\.cuh|host\\.hpp"
     "6 flash_kmeans\\.cuh")
 set(kernel_file "/kernel_[^/]*$")

@@ -29,8 +29,9 @@ class lloyd {
   using acc = centroid_t<T>;
 
   // memory: an arena over a workspace, or over nothing to find out how large one has to be.
+  // copies: the batch holds each problem so often, to be seeded in as many ways.
   lloyd(matrix_view<T const> const& x, matrix_view<acc> const& c, fit_outputs const& out,
-        fit_options const& options, assign_plan const& plan, arena& memory)
+        fit_options const& options, assign_plan const& plan, arena& memory, std::int64_t copies = 1)
       : x_(x),
         c_(c),
         out_(out),
@@ -42,7 +43,8 @@ class lloyd {
         convergence_(x, options.tolerance, out.status, memory),
         small_(x, c, update_.overlaps()),
         seeding_(x, c, options, plan, memory),
-        plan_(plan) {}
+        plan_(plan),
+        seeds_{options.seed, x.batch_count() / copies} {}
 
   // What the host does once, before anything is queued, for what queue will use.
   void prepare() {
@@ -59,15 +61,18 @@ class lloyd {
   // loops.
   template <class Stop>
   void queue(cudaStream_t stream, fit_unchanged unchanged, Stop&& stop, bool loops = false) const {
-    fit_status* const status = convergence_.status();
-    bool const directions = options_.metric == metric::cosine;
+    queue(stream, unchanged, stop, loops, seeds_);
+  }
+  // The same with other seeds.
+  template <class Stop>
+  void queue(cudaStream_t stream, fit_unchanged unchanged, Stop&& stop, bool loops,
+             problem_seeds const& seeds) const {
     if (!unchanged.centroids) {
-      seeding_.queue(options_.seed, stream);
-      if (directions) queue_unit<acc>(c_, c_, stream);
+      seeding_.queue(seeds, stream);
+      if (options_.metric == metric::cosine) queue_unit<acc>(c_, c_, stream);
     }
     if (!unchanged.points) scaling_.queue(stream);
-    convergence_.queue_start(update_.counters(), update_.counter_count(), unchanged.points,
-                             scaling_.inverses(), stream);
+    queue_start(unchanged.points, stream);
     bool const closing = options_.closing_assignment;
     bool index_due = wanted(out_.index);
     if (!unchanged.points && (closing || !one_launch())) assignment_.queue_points(stream);
@@ -79,16 +84,23 @@ class lloyd {
       if (!unchanged.centroids) assignment_.queue_centroids(stream);
       if (queue_iterations(index_due && !closing, loops, stream, stop)) index_due = false;
     }
-    if (closing) assignment_.queue_labels(out_.labels, nullptr, stream, kNotFinite);
-    if (index_due) update_.queue_index(out_.labels, out_.index, stream);
-    mended_labels const mended{out_.labels, status};
     if (closing) {
-      static_assert(sizeof(fit_status) % sizeof(double) == 0);
-      assignment_.queue_distances(out_.labels, nullptr, &status->inertia,
-                                  sizeof(fit_status) / sizeof(double), stream, weights_, mended);
+      queue_outputs(stream);
     } else {
-      assignment_.queue_mend(mended, stream);
+      if (index_due) update_.queue_index(out_.labels, out_.index, stream);
+      assignment_.queue_mend({out_.labels, convergence_.status()}, stream);
     }
+  }
+
+  // Only the outputs of centroids that are there, but for what the status says of iterations:
+  // status(to) queues that.
+  template <class Status>
+  void queue_closing(cudaStream_t stream, Status&& status) const {
+    assignment_.queue_points(stream);
+    assignment_.queue_centroids(stream);
+    queue_start(true, stream);
+    status(convergence_.status());
+    queue_outputs(stream);
   }
 
   fit_options const& options() const { return options_; }
@@ -106,6 +118,22 @@ class lloyd {
     return small_.possible() && !plan_.forced && plan_.multiply == precision::native &&
            options_.metric == metric::euclidean && weights_ == nullptr &&
            options_.empty_cluster == empty_cluster::keep;
+  }
+
+  void queue_start(bool same_points, cudaStream_t stream) const {
+    convergence_.queue_start(update_.counters(), update_.counter_count(), same_points,
+                             scaling_.inverses(), stream);
+  }
+
+  // The closing assignment, of centroids that are ready, and what follows from it.
+  void queue_outputs(cudaStream_t stream) const {
+    fit_status* const status = convergence_.status();
+    assignment_.queue_labels(out_.labels, nullptr, stream, kNotFinite);
+    if (wanted(out_.index)) update_.queue_index(out_.labels, out_.index, stream);
+    static_assert(sizeof(fit_status) % sizeof(double) == 0);
+    assignment_.queue_distances(out_.labels, nullptr, &status->inertia,
+                                sizeof(fit_status) / sizeof(double), stream, weights_,
+                                {out_.labels, status});
   }
 
   // index: the last update's sort writes it. Returns whether it has.
@@ -155,6 +183,7 @@ class lloyd {
   small_fit<T> small_;
   seeding<T> seeding_;
   assign_plan plan_;
+  problem_seeds seeds_;
 };
 
 }  // namespace FLASH_KMEANS_ABI

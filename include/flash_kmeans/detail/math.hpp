@@ -73,17 +73,32 @@ FLASH_KMEANS_HOST_DEVICE constexpr std::uint64_t random_key(std::uint64_t seed,
   return mix64(seed) ^ mix64(static_cast<std::uint64_t>(~problem));
 }
 
+// What problems of a batch draw with that holds several copies of `problems` problems, each of which
+// has a seed of its own: copy i has seed + i.
+struct problem_seeds {
+  std::uint64_t seed;
+  std::int64_t problems;
+
+  FLASH_KMEANS_HOST_DEVICE constexpr std::uint64_t key(std::int64_t b) const {
+    return random_key(seed + static_cast<std::uint64_t>(b / problems), b % problems);
+  }
+};
+
 // Draw number `counter` of a key, uniform in [0, 1), with 53 bits.
 FLASH_KMEANS_HOST_DEVICE constexpr double random_unit(std::uint64_t key, std::uint64_t counter) {
   return static_cast<double>(mix64(mix64(key) ^ counter) >> 11) * (1.0 / 9007199254740992.0);
 }
 
-// The point that becomes centroid j of a problem under init_method::random.
+// The point that is draw j of init_method::random.
+FLASH_KMEANS_HOST_DEVICE constexpr std::int64_t random_point(std::int64_t j, std::int64_t n,
+                                                             std::uint64_t key) {
+  return static_cast<std::int64_t>(
+      random_permutation(static_cast<std::uint64_t>(j), static_cast<std::uint64_t>(n), key));
+}
 FLASH_KMEANS_HOST_DEVICE constexpr std::int64_t random_centroid(std::int64_t j, std::int64_t n,
                                                                 std::int64_t problem,
                                                                 std::uint64_t seed) {
-  return static_cast<std::int64_t>(random_permutation(
-      static_cast<std::uint64_t>(j), static_cast<std::uint64_t>(n), random_key(seed, problem)));
+  return random_point(j, n, random_key(seed, problem));
 }
 
 }  // namespace flash_kmeans::detail

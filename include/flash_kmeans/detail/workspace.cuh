@@ -29,11 +29,20 @@ class arena {
     return base_ == nullptr ? nullptr : reinterpret_cast<T*>(base_ + offset);
   }
 
-  std::size_t used() const { return used_; }
+  // What make() takes is taken again by what comes after it.
+  template <class Make>
+  void lend(Make&& make) {
+    std::size_t const begin = used_;
+    make();
+    most_ = used();
+    used_ = begin;
+  }
+
+  std::size_t used() const { return used_ > most_ ? used_ : most_; }
 
  private:
   char* base_;
-  std::size_t used_ = 0;
+  std::size_t used_ = 0, most_ = 0;
 };
 
 // The block itself, while a call needs it: the caller's, or our own, which is freed on the stream.

@@ -12,6 +12,7 @@
 #include "../math.hpp"
 #include "../workspace.cuh"
 #include "kernel_random.cuh"
+#include "kernel_redraw.cuh"
 #include "parallel.cuh"
 #include "plus_plus.cuh"
 
@@ -55,20 +56,26 @@ class seeding {
     if (parallel_) parallel_->prepare();
   }
 
-  void queue(std::uint64_t seed, cudaStream_t stream) const {
-    if (init_ == init_method::random) queue_random(seed, stream);
-    if (plus_plus_) plus_plus_->queue(seed, false, nullptr, stream);
-    if (parallel_) parallel_->queue(seed, stream);
+  void queue(problem_seeds const& seeds, cudaStream_t stream) const {
+    if (init_ == init_method::random) queue_random(seeds, stream);
+    if (plus_plus_) plus_plus_->queue(seeds, false, nullptr, stream);
+    if (parallel_) parallel_->queue(seeds, stream);
   }
 
  private:
-  void queue_random(std::uint64_t seed, cudaStream_t stream) const {
-    std::int64_t const centroids = x_.batch_count() * c_.rows;
+  void queue_random(problem_seeds const& seeds, cudaStream_t stream) const {
+    std::int64_t const problems = x_.batch_count(), centroids = problems * c_.rows;
+    random_params<T> const p{device_matrix<T const>(x_),
+                             device_matrix<acc>(c_),
+                             seeds,
+                             x_.rows,
+                             static_cast<std::int32_t>(c_.rows),
+                             static_cast<std::int32_t>(x_.cols),
+                             centroids};
     launch(random_kernel<T>, "random_kernel",
            grid_for(ceil_div<std::int64_t>(centroids, kRandomThreads / 32)), kRandomThreads, stream,
-           random_params<T>{device_matrix<T const>(x_), device_matrix<acc>(c_), seed, x_.rows,
-                            static_cast<std::int32_t>(c_.rows), static_cast<std::int32_t>(x_.cols),
-                            centroids});
+           p);
+    launch(redraw_kernel<T>, "redraw_kernel", problems, kRandomThreads, stream, p);
   }
 
   matrix_view<T const> x_;

@@ -26,7 +26,7 @@ struct seed_pick_params {
   device_matrix<acc> c;   // [b][k][d]
   std::int32_t* drawn;    // [b][1 + columns]: points, the last centroid and the candidates
   std::int32_t* cursors;  // [b]: points before are centroids
-  std::uint64_t seed;
+  problem_seeds seeds;
   bool among_taken;         // the points are those that k-means|| took
   std::int32_t step;        // the centroid that is chosen, -1: none
   std::int32_t candidates;  // measured for it
@@ -143,7 +143,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSeedPickThreads, 1)
       continue;
     }
 
-    std::uint64_t const problem_key = random_key(params.seed, b);
+    std::uint64_t const problem_key = params.seeds.key(b);
     std::uint64_t const key =
         params.among_taken ? round_key(problem_key, kSeedRounds) : problem_key;
     auto const bound_of = [&](std::int32_t l) {

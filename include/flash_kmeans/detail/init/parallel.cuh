@@ -55,19 +55,19 @@ class parallel_seeding {
 
   void prepare() { assignment_.prepare(); }
 
-  void queue(std::uint64_t seed, cudaStream_t stream) const {
+  void queue(problem_seeds const& seeds, cudaStream_t stream) const {
     seed_points<T> const& points = draws_.points();
     draws_.queue_start(stream);
     if (weights_ != nullptr) {
       launch(sum_kernel<kSumThreads>, "sum_kernel", grid_for(b_), kSumThreads, stream,
              sum_params{points.block_sums, points.blocks, weight_totals_, 1, b_});
     }
-    draws_.queue_pick(masters_, seed, false, -1, 1, 1, stream);
+    draws_.queue_pick(masters_, seeds, false, -1, 1, 1, stream);
     queue_fold(-1, stream);
     assignment_.queue_points(stream);
     for (int round = 0; round < kSeedRounds; ++round) {
-      seed_round<T> const p{points, taken_, counts_, seed, k_, static_cast<std::int32_t>(capacity_),
-                            round};
+      seed_round<T> const p{
+          points, taken_, counts_, seeds, k_, static_cast<std::int32_t>(capacity_), round};
       launch(seed_count_kernel<T>, "seed_count_kernel", grid_for(points.count), kSeedThreads,
              stream, p);
       launch(seed_take_kernel<T>, "seed_take_kernel", grid_for(points.count), kSeedThreads, stream,
@@ -80,7 +80,7 @@ class parallel_seeding {
     }
     queue_weights(stream);
     queue_rows(rows_, -1, kSeedRounds, nullptr, stream);
-    choice_.queue(seed, true, taken_.used, stream);
+    choice_.queue(seeds, true, taken_.used, stream);
   }
 
  private:

@@ -82,7 +82,7 @@ class seed_draws {
 
   // The best of the measured candidates becomes centroid `step`, or none for -1, and others are
   // drawn for the next.
-  void queue_pick(matrix_view<acc> const& c, std::uint64_t seed, bool among_taken,
+  void queue_pick(matrix_view<acc> const& c, problem_seeds const& seeds, bool among_taken,
                   std::int64_t step, std::int32_t candidates, std::int32_t draws,
                   cudaStream_t stream) const {
     seed_pick_params<T> p{};
@@ -90,7 +90,7 @@ class seed_draws {
     p.c = device_matrix<acc>(c);
     p.drawn = drawn_;
     p.cursors = cursors_;
-    p.seed = seed;
+    p.seeds = seeds;
     p.among_taken = among_taken;
     p.step = static_cast<std::int32_t>(step);
     p.candidates = candidates;
@@ -134,14 +134,14 @@ class plus_plus {
         draws_(x, weights, candidates_, plan, memory) {}
 
   // among_taken: the points are those that k-means|| took, as many as `used` says.
-  void queue(std::uint64_t seed, bool among_taken, std::int32_t const* used,
+  void queue(problem_seeds const& seeds, bool among_taken, std::int32_t const* used,
              cudaStream_t stream) const {
     draws_.queue_start(stream);
-    draws_.queue_pick(c_, seed, among_taken, -1, 1, 1, stream);
+    draws_.queue_pick(c_, seeds, among_taken, -1, 1, 1, stream);
     for (std::int64_t step = 0; step < c_.rows; ++step) {
       std::int32_t const candidates = step == 0 ? 1 : candidates_;
       draws_.queue_measure(candidates, step > 0, used, stream);
-      draws_.queue_pick(c_, seed, among_taken, step, candidates,
+      draws_.queue_pick(c_, seeds, among_taken, step, candidates,
                         step + 1 < c_.rows ? candidates_ : 0, stream);
     }
   }

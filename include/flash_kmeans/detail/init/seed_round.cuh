@@ -28,7 +28,7 @@ struct seed_round {
   seed_points<T> points;
   seed_taken taken;
   std::int32_t* counts;  // [b][blocks], points of a block that the round takes
-  std::uint64_t seed;
+  problem_seeds seeds;
   std::int64_t k;
   std::int32_t capacity;  // points that the round may take
   int round;
@@ -46,7 +46,7 @@ struct seed_round {
     if (point >= points.n) return false;
     double const potential =
         seed_potential(points.weight(b, point), points.nearest[b * points.n + point]);
-    std::uint64_t const key = round_key(random_key(seed, b), round);
+    std::uint64_t const key = round_key(seeds.key(b), round);
     return is_taken(random_unit(key, static_cast<std::uint64_t>(point)), k, potential, all);
   }
 };
