@@ -421,6 +421,25 @@ TYPED_TEST(errors, small_options) {
   expect_all_refuse<T>(
       kFit | kFitSize | kInit | kInitSize,
       [](A& a) { a.options.metric = static_cast<fk::metric>(9); }, "options.metric", "9");
+  expect_all_refuse<T>(
+      kinds, [](A& a) { a.options.empty_cluster = static_cast<fk::empty_cluster>(5); },
+      "options.empty_cluster", "5");
+  expect_all_refuse<T>(
+      kinds, [](A& a) { a.options.n_init = 0; }, "options.n_init", "0");
+  expect_all_refuse<T>(
+      kinds,
+      [](A& a) {
+        a.options.n_init = 2;
+        a.options.init = fk::init_method::given;
+      },
+      "options.n_init", "2");
+  expect_all_refuse<T>(
+      kinds,
+      [](A& a) {
+        a.options.n_init = 3;
+        a.options.closing_assignment = false;
+      },
+      "options.n_init", "3");
   // Weights of the other type.
   float const single = 1;
   double const full = 1;
