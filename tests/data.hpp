@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cassert>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -177,6 +178,28 @@ inline fit_case exact_moving(std::int64_t gadgets, std::int64_t points_per_group
     }
   }
   return result;
+}
+
+// Centroids for points of small integers, or of this kind, whose scores are exact under every
+// metric: entries are 0 or +-s with s a power of two, and 1, 4 or 16 of them are not 0, so the length
+// is a power of two and the entries of the unit vector are +-1, +-1/2 or +-1/4. Every eleventh is
+// zeros, and lengths differ, so under cosine there are many ties.
+inline matrix exact_directions(std::int64_t k, std::int64_t d, std::uint64_t seed) {
+  matrix c(k, d);
+  random_source random(seed);
+  for (std::int64_t j = 0; j < k; ++j) {
+    if (j % 11 == 10) continue;
+    std::int64_t const most = d >= 16 ? 2 : d >= 4 ? 1 : 0;
+    std::int64_t const entries = std::int64_t{1} << 2 * random.integer(0, most);
+    double const size = std::ldexp(1.0, static_cast<int>(random.integer(-2, 2)));
+    for (std::int64_t placed = 0; placed < entries;) {
+      double& entry = c(j, random.integer(0, d - 1));
+      if (entry != 0) continue;
+      entry = random.integer(0, 1) == 0 ? size : -size;
+      ++placed;
+    }
+  }
+  return c;
 }
 
 inline matrix take_rows(matrix const& x, std::vector<std::int64_t> const& rows) {

@@ -547,6 +547,28 @@ double distance_error(std::int64_t d) {
   return 2 * (static_cast<double>(d) + 4) * unit_roundoff<centroid_of<T>>();
 }
 
+// Bound on the error of a computed distance against the oracle's.
+//
+// Euclidean: distance_error, relative. Inner product: d products and d - 1 sums, each off by u of
+// sum |x c| to first order. Cosine: a unit centroid's entry is off by u, or the centroid by the 4 u
+// in length that are taken for 1; with the products and sums (d + 5) u |x|, |x| itself by (d + 2) u
+// / 2 relative, then square root, quotient and difference round once each on values of at most 2:
+// below (1.5 d + 16) u in all. Twice each, for higher orders and for what is stored.
+template <class T>
+double distance_slack(reference_metric of, matrix const& x, std::int64_t i, matrix const& c,
+                      std::int64_t j, double expected) {
+  auto const d = static_cast<double>(x.cols);
+  double const unit = unit_roundoff<centroid_of<T>>();
+  switch (of) {
+    case reference_metric::euclidean: return distance_error<T>(x.cols) * expected;
+    case reference_metric::cosine: return (3 * d + 32) * unit;
+    case reference_metric::inner_product: break;
+  }
+  double sizes = 0;
+  for (std::int64_t e = 0; e < x.cols; ++e) sizes += std::abs(x(i, e) * c(j, e));
+  return 2 * (d + 4) * unit * sizes;
+}
+
 // Distances in C against the oracle's for the given labels.
 template <class T>
 ::testing::AssertionResult distances_match(matrix const& x, matrix const& masters,

@@ -15,7 +15,7 @@
 
 namespace testing_support {
 
-enum class measure { euclidean, cosine, inner_product };
+using measure = reference_metric;
 enum class vacancy { keep, farthest_point, split_largest };
 
 struct reference_options {
@@ -38,21 +38,6 @@ inline double reference_dot(matrix const& a, std::int64_t i, matrix const& b, st
 
 inline double reference_length(matrix const& a, std::int64_t i) {
   return std::sqrt(reference_dot(a, i, a, i));
-}
-
-inline double reference_distance(measure by, matrix const& x, std::int64_t i, matrix const& c,
-                                 std::int64_t j) {
-  if (by == measure::inner_product) return -reference_dot(x, i, c, j);
-  if (by == measure::euclidean) return reference_distance(x, i, c, j);
-  double const lengths = reference_length(x, i) * reference_length(c, j);
-  return lengths == 0 ? 1 : 1 - reference_dot(x, i, c, j) / lengths;
-}
-
-inline bool is_finite_row(matrix const& x, std::int64_t i) {
-  for (std::int64_t e = 0; e < x.cols; ++e) {
-    if (!std::isfinite(x(i, e))) return false;
-  }
-  return true;
 }
 
 // The row as it enters the sums: its direction under cosine.
@@ -230,19 +215,6 @@ inline std::vector<double> reference_seed_weights(reference_options const& o, ma
     weights.push_back(never ? 0 : o.weight(i));
   }
   return weights;
-}
-
-// The first point at which the running sum exceeds the bound.
-inline std::int64_t reference_draw(std::vector<double> const& potentials, double bound) {
-  double running = 0;
-  std::int64_t last = 0;
-  for (std::size_t i = 0; i < potentials.size(); ++i) {
-    if (potentials[i] == 0) continue;
-    last = static_cast<std::int64_t>(i);
-    running += potentials[i];
-    if (running > bound) break;
-  }
-  return last;
 }
 
 // Greedy k-means++ among the finite rows of x. draw(counter) is uniform in [0, 1).

@@ -421,6 +421,25 @@ TYPED_TEST(errors, small_options) {
   expect_all_refuse<T>(
       kFit | kFitSize | kInit | kInitSize,
       [](A& a) { a.options.metric = static_cast<fk::metric>(9); }, "options.metric", "9");
+  expect_all_refuse<T>(
+      kinds, [](A& a) { a.options.empty_cluster = static_cast<fk::empty_cluster>(5); },
+      "options.empty_cluster", "5");
+  expect_all_refuse<T>(
+      kinds, [](A& a) { a.options.n_init = 0; }, "options.n_init", "0");
+  expect_all_refuse<T>(
+      kinds,
+      [](A& a) {
+        a.options.n_init = 2;
+        a.options.init = fk::init_method::given;
+      },
+      "options.n_init", "2");
+  expect_all_refuse<T>(
+      kinds,
+      [](A& a) {
+        a.options.n_init = 3;
+        a.options.closing_assignment = false;
+      },
+      "options.n_init", "3");
   // Weights of the other type.
   float const single = 1;
   double const full = 1;
@@ -600,25 +619,31 @@ TYPED_TEST(errors_on_gpu, small_workspace) {
   std::size_t const predict_bytes = fk::predict_workspace_bytes(good.x, good.c);
   std::size_t const inertia_bytes = fk::inertia_workspace_bytes(good.x, good.c);
   std::size_t const update_bytes = fk::update_workspace_bytes(good.x, good.c);
-  kTopK = 512,
-  kTransform = 1024,
-  kRuns = kFit | kPredict | kInertia | kUpdate | kInit | kTopK | kTransform,
-  kSizes = 32,       // *_workspace_bytes of all verbs but fit, top_k and init_centroids
-  kFitSize = 64,     // fit_workspace_bytes
-  kTopKSize = 2048,  // top_k_workspace_bytes
-  kInitSize = 4096,  // init_workspace_bytes
-  kAll = kRuns | kSizes | kFitSize | kTopKSize | kInitSize,
+  std::size_t const top_k_bytes = fk::top_k_workspace_bytes(good.x, good.c, good.j);
+  fk::query_options cosine;
+  cosine.metric = fk::metric::cosine;  // under others transform needs none
+  std::size_t const transform_bytes = fk::transform_workspace_bytes(good.x, good.c, cosine);
+  fk::fit_options seeded;
+  seeded.init = fk::init_method::kmeans_plus_plus;
+  std::size_t const init_bytes = fk::init_workspace_bytes(good.x, good.c, seeded);
+  EXPECT_EQ(fk::init_workspace_bytes(good.x, good.c), 0u) << "random points need no memory";
+  guarded_buffer<unsigned char> const memory(
+      std::max({fit_bytes, predict_bytes, inertia_bytes, update_bytes, top_k_bytes, transform_bytes,
+                init_bytes}) +
+      256);
   for (verb<T> const& v : verbs<T>()) {
     if ((v.kind & kRuns) == 0) continue;
     SCOPED_TRACE(v.name);
-  kTopK = 512,
-  kTransform = 1024,
-  kRuns = kFit | kPredict | kInertia | kUpdate | kInit | kTopK | kTransform,
-  kSizes = 32,       // *_workspace_bytes of all verbs but fit, top_k and init_centroids
-  kFitSize = 64,     // fit_workspace_bytes
-  kTopKSize = 2048,  // top_k_workspace_bytes
-  kInitSize = 4096,  // init_workspace_bytes
-  kAll = kRuns | kSizes | kFitSize | kTopKSize | kInitSize,
+    std::size_t const needed = v.kind == kFit         ? fit_bytes
+                               : v.kind == kPredict   ? predict_bytes
+                               : v.kind == kInertia   ? inertia_bytes
+                               : v.kind == kTopK      ? top_k_bytes
+                               : v.kind == kTransform ? transform_bytes
+                               : v.kind == kInit      ? init_bytes
+                                                      : update_bytes;
+    arguments<T> a = good;
+    if (v.kind == kTransform) a.query = cosine;
+    if (v.kind == kInit) a.options = seeded;
     a.exec.workspace = memory.data();
     for (std::size_t const bytes : {std::size_t{0}, needed / 2, needed - 1}) {
       a.exec.workspace_bytes = bytes;

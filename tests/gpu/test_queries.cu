@@ -34,28 +34,6 @@ std::vector<fk::assign_kernel> top_k_kernels() {
   return kernels;
 }
 
-// Centroids for points of small integers whose scores are exact under every metric: entries are 0
-// or +-s with s a power of two, and 1, 4 or 16 of them are not 0, so the length is a power of two
-// and the entries of the unit centroid are +-1, +-1/2 or +-1/4. Every eleventh is zeros, and lengths
-// differ, so under cosine there are many ties.
-matrix exact_directions(std::int64_t k, std::int64_t d, std::uint64_t seed) {
-  matrix c(k, d);
-  random_source random(seed);
-  for (std::int64_t j = 0; j < k; ++j) {
-    if (j % 11 == 10) continue;
-    std::int64_t const most = d >= 16 ? 2 : d >= 4 ? 1 : 0;
-    std::int64_t const entries = std::int64_t{1} << 2 * random.integer(0, most);
-    double const size = std::ldexp(1.0, static_cast<int>(random.integer(-2, 2)));
-    for (std::int64_t placed = 0; placed < entries;) {
-      double& entry = c(j, random.integer(0, d - 1));
-      if (entry != 0) continue;
-      entry = random.integer(0, 1) == 0 ? size : -size;
-      ++placed;
-    }
-  }
-  return c;
-}
-
 // Scaled to length 1 in the type of the centroids; zeros stay.
 template <class T>
 matrix unit_rows(matrix const& c) {
@@ -65,28 +43,6 @@ matrix unit_rows(matrix const& c) {
     for (std::int64_t e = 0; e < c.cols && length > 0; ++e) unit(j, e) /= length;
   }
   return rounded_to<centroid_of<T>>(unit);
-}
-
-// Bound on the error of a computed distance against the oracle's.
-//
-// Euclidean: distance_error, relative. Inner product: d products and d - 1 sums, each off by u of
-// sum |x c| to first order. Cosine: a unit centroid's entry is off by u, or the centroid by the 4 u
-// in length that are taken for 1; with the products and sums (d + 5) u |x|, |x| itself by (d + 2) u
-// / 2 relative, then square root, quotient and difference round once each on values of at most 2:
-// below (1.5 d + 16) u in all. Twice each, for higher orders and for what is stored.
-template <class T>
-double distance_slack(reference_metric of, matrix const& x, std::int64_t i, matrix const& c,
-                      std::int64_t j, double expected) {
-  auto const d = static_cast<double>(x.cols);
-  double const unit = unit_roundoff<centroid_of<T>>();
-  switch (of) {
-    case reference_metric::euclidean: return distance_error<T>(x.cols) * expected;
-    case reference_metric::cosine: return (3 * d + 32) * unit;
-    case reference_metric::inner_product: break;
-  }
-  double sizes = 0;
-  for (std::int64_t e = 0; e < x.cols; ++e) sizes += std::abs(x(i, e) * c(j, e));
-  return 2 * (d + 4) * unit * sizes;
 }
 
 // got[i][m] is the distance of point i to centroid labels[i][m]; NaN where the oracle's is not
