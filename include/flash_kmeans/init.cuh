@@ -87,7 +87,7 @@ void init_centroids_async(matrix_view<P> const& x, matrix_view<C> const& centroi
     return detail::seeding<T>(x, centroids, options, plan, memory);
   });
   seeding.prepare();
-  seeding.queue(options.seed, exec.stream);
+  seeding.queue({options.seed, x.batch_count()}, exec.stream);
 }
 
 /// init_centroids_async, then waits for the stream.
