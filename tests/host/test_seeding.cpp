@@ -347,6 +347,30 @@ TYPED_TEST(seeding, n_init_returns_the_best_fit_of_each_problem) {
   }
 }
 
+// Every seeding ends with the same two clusters and the same inertia, but not with the same names.
+TYPED_TEST(seeding, n_init_returns_the_first_of_equals) {
+  matrix x(4, 1);
+  x.values = {0, 2, 100, 102};
+  fk::fit_options o;
+  o.init = init_method::kmeans_plus_plus;
+  fitted const first = run_fit<TypeParam>({x}, {matrix(2, 1, 0)}, o);
+  ASSERT_EQ(first.result.inertia, 4);
+  // As many fits as it takes to end with one that names the clusters otherwise.
+  int fits = 1;
+  fitted last = first;
+  while (last.labels == first.labels) {
+    o.seed = static_cast<std::uint64_t>(fits++);
+    ASSERT_LT(fits, 50);
+    last = run_fit<TypeParam>({x}, {matrix(2, 1, 0)}, o);
+    ASSERT_EQ(last.result.inertia, 4);
+  }
+  o.seed = 0;
+  o.n_init = fits;
+  fitted const best = run_fit<TypeParam>({x}, {matrix(2, 1, 0)}, o);
+  EXPECT_EQ(best.labels, first.labels);
+  EXPECT_EQ(best.centroids[0].values, first.centroids[0].values);
+}
+
 TEST(n_init, progress_is_told_of_every_fit) {
   std::vector<int> iterations;
   fk::host::execution exec;
