@@ -275,42 +275,6 @@ TYPED_TEST(fit, small_duplicates) {
   }
 }
 
-// A point with NaN goes to cluster 0 (here it is one of its own) and takes its centroid along; a
-// shift that is NaN is no convergence.
-TYPED_TEST(fit, small_nan_rows) {
-  using T = TypeParam;
-  fit_case f = blobs(9, 8, 30, 42);
-  f.points(36, 7) = std::numeric_limits<double>::quiet_NaN();
-  reference_fit_result const expected = reference_fit(f.points, f.centroids, 1, 1e-4);
-  ASSERT_TRUE(std::isnan(expected.shift));
-  // Distances that are NaN are left out of the inertia.
-  double inertia = 0;
-  for (std::int64_t i = 0; i < f.points.rows; ++i) {
-    double const distance = reference_distance(f.points, i, expected.centroids,
-                                               expected.labels[static_cast<std::size_t>(i)]);
-    if (!std::isnan(distance)) inertia += distance;
-  }
-  for (fk::assign_kernel const kernel : fit_kernels<T>()) {
-    SCOPED_TRACE(fk::to_string(kernel));
-    auto const run = run_fit<T>(f.points, f.centroids, given(1, 1e-4), on_kernel(kernel));
-    EXPECT_EQ(run.labels, expected.labels);
-    EXPECT_TRUE(index_matches(run.index, 0, run.n, run.k, expected.labels));
-    EXPECT_FALSE(run.result.converged);
-    EXPECT_TRUE(std::isnan(run.status[0].shift));
-    EXPECT_EQ(run.result.inertia, inertia);
-    matrix const got = run.centroids_of(0);
-    for (std::int64_t j = 0; j < got.rows; ++j) {
-      for (std::int64_t e = 0; e < got.cols; ++e) {
-        if (j == 0 && e == 7) {
-          EXPECT_TRUE(std::isnan(got(j, e)));
-        } else {
-          EXPECT_EQ(got(j, e), expected.centroids(j, e)) << "cluster " << j << ", feature " << e;
-        }
-      }
-    }
-  }
-}
-
 // --- Float data ----------------------------------------------------------------------------------
 
 // What is returned belongs together: labels are nearest to the returned centroids, by-products are

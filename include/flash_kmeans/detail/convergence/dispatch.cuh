@@ -35,7 +35,10 @@ class convergence {
     constexpr std::int64_t kShortestChunk = 256, kChunksPerProblem = 1024;
     chunk_ = std::max(kShortestChunk, ceil_div(x.rows, kChunksPerProblem));
     chunks_per_problem_ = ceil_div(x.rows, chunk_);
-    if (tolerance > 0) moments_ = memory.take<column_moments>(b_ * chunks_per_problem_ * x.cols);
+    if (tolerance > 0) {
+      moments_ = memory.take<column_moments>(b_ * chunks_per_problem_ * x.cols);
+      counts_ = memory.take<double>(b_ * chunks_per_problem_);
+    }
   }
 
   // counters: of the update, to be set to zero. same_points: as at the last start over this
@@ -53,11 +56,11 @@ class convergence {
     std::int32_t const d = static_cast<std::int32_t>(x_.cols);
     std::int64_t const chunks = b_ * chunks_per_problem_;
     launch(variance_kernel<T>, "variance_kernel", grid_for(chunks), kVarianceThreads, stream,
-           variance_params<T>{device_matrix<T const>(x_), scales, moments_, x_.rows, d, cols,
-                              chunk_, chunks_per_problem_, chunks});
+           variance_params<T>{device_matrix<T const>(x_), scales, moments_, counts_, x_.rows, d,
+                              cols, chunk_, chunks_per_problem_, chunks});
     launch(threshold_kernel<kThresholdThreads>, "threshold_kernel", grid_for(b_), kThresholdThreads,
            stream,
-           threshold_params{moments_, thresholds_, tolerance_, x_.rows, d, cols, chunk_,
+           threshold_params{moments_, counts_, thresholds_, tolerance_, d, cols,
                             chunks_per_problem_, b_});
   }
 
@@ -84,6 +87,7 @@ class convergence {
   std::int32_t* rounds_;
   double* thresholds_;
   column_moments* moments_ = nullptr;
+  double* counts_ = nullptr;
   std::int64_t chunk_, chunks_per_problem_;
 };
 

@@ -15,12 +15,11 @@ inline constexpr int kThresholdThreads = 1024;
 
 struct threshold_params {
   column_moments const* moments;  // [b][chunks_per_problem][d]
+  double const* counts;           // [b][chunks_per_problem] rows that these are of
   double* thresholds;             // [b]
   double tolerance;
-  std::int64_t n;
   std::int32_t d;
   std::int32_t cols;  // as in kernel_variance.cuh; divides the block
-  std::int64_t chunk;
   std::int64_t chunks_per_problem;
   std::int64_t b;
 };
@@ -40,7 +39,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(Threads) threshold_kernel(threshold_p
     return total;
   };
   for (std::int64_t b = blockIdx.x; b < p.b; b += gridDim.x) {
-    double deviations = 0;
+    double deviations = 0, rows = 0;
     for (std::int32_t base = 0; base < p.d; base += p.cols) {
       std::int32_t const i = base + col;
       column_moments const* const moments = p.moments + b * p.chunks_per_problem * p.d + i;
@@ -48,16 +47,16 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(Threads) threshold_kernel(threshold_p
         double sum = 0;
         if (i < p.d) {
           for (std::int64_t c = team; c < p.chunks_per_problem; c += teams) {
-            std::int64_t const left = p.n - c * p.chunk;
-            sum += term(moments[c * p.d], static_cast<double>(left < p.chunk ? left : p.chunk));
+            sum += term(moments[c * p.d], p.counts[b * p.chunks_per_problem + c]);
           }
         }
         return sum;
       };
+      rows = team_sum(over_chunks([](column_moments const&, double count) { return count; }));
       double const mean = team_sum(over_chunks([](column_moments const& m, double count) {
                             return m.mean * count;
                           })) /
-                          p.n;
+                          rows;
       double const part = over_chunks([&](column_moments const& m, double count) {
         return m.deviations + count * (m.mean - mean) * (m.mean - mean);
       });
@@ -66,7 +65,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(Threads) threshold_kernel(threshold_p
     }
     deviations = block_sum(deviations);
     if (threadIdx.x == 0) {
-      p.thresholds[b] = p.tolerance * (deviations / (static_cast<double>(p.n) * p.d));
+      p.thresholds[b] = p.tolerance * (deviations / (rows * p.d));
     }
   }
 }

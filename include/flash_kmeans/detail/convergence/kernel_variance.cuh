@@ -1,9 +1,10 @@
 // Variance of the features of every problem, for the tolerance.
 //
 // A thread walks down one column of a chunk of rows. It sums deviations from a value near the mean,
-// the average of its first rows, so that data far from the origin does not cancel. A value that is
-// not finite counts as that value near the mean. Threads and chunks meet in double as (mean, squared deviations), combined in a fixed order by
-// threshold_kernel.
+// the average of its first rows, so that data far from the origin does not cancel; threads and
+// chunks meet in double as (mean, squared deviations), combined in a fixed order by
+// threshold_kernel. Where a chunk has a value that is not finite, it is walked through again without
+// the rows that have one.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +24,7 @@ struct variance_params {
   device_matrix<T const> x;     // [b][n][d]
   centroid_t<T> const* scales;  // [b][n] factors of rows, or null
   column_moments* moments;      // [b][chunks_per_problem][d]
+  double* counts;               // [b][chunks_per_problem] rows that were taken
   std::int64_t n;
   std::int32_t d;
   std::int32_t cols;   // neighbouring threads on neighbouring columns; divides the block
@@ -38,6 +40,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kVarianceThreads, 2)
   constexpr int kRows = 16;  // summed in acc before they are added in double
   __shared__ double counts[kVarianceThreads];
   __shared__ column_moments parts[kVarianceThreads];
+  __shared__ bool finite_rows[kVarianceThreads * kRows];  // of those that the block is at
   int const col = threadIdx.x % p.cols, team = threadIdx.x / p.cols,
             teams = kVarianceThreads / p.cols;
   for (std::int64_t chunk = blockIdx.x; chunk < p.chunks; chunk += gridDim.x) {
@@ -45,32 +48,55 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kVarianceThreads, 2)
     std::int64_t const first = (chunk - b * p.chunks_per_problem) * p.chunk;
     std::int64_t const last = first + p.chunk < p.n ? first + p.chunk : p.n;
     T const* const x = p.x.problem(b);
-    for (std::int32_t base = 0; base < p.d; base += p.cols) {
-      std::int32_t const i = base + col;
-      double count = 0, center = 0, sum = 0, squares = 0;
-      if (i < p.d) {
-        for (std::int64_t row = first + team; row < last; row += std::int64_t{teams} * kRows) {
+    auto const value_at = [&](std::int64_t row, std::int32_t i) {
+      acc const value = widen<acc>(x[row * p.x.ld + i]);
+      return p.scales == nullptr ? value : value * p.scales[b * p.n + row];
+    };
+    // Which of the next rows are finite. By all threads.
+    auto const look = [&](std::int64_t from) {
+      __syncthreads();
+      int const rows = teams * kRows;
+      for (int r = threadIdx.x / 32; r < rows; r += kVarianceThreads / 32) {
+        bool finite = true;
+        for (std::int32_t i = threadIdx.x % 32; from + r < last && i < p.d; i += 32) {
+          finite &= is_finite(value_at(from + r, i));
+        }
+        finite = __all_sync(0xffffffffu, finite);
+        if (threadIdx.x % 32 == 0) finite_rows[r] = finite;
+      }
+      __syncthreads();
+    };
+    // looks: rows that are not finite are left out. Returns whether all values were finite.
+    auto const walk = [&](bool looks) {
+      bool all_finite = true;
+      for (std::int32_t base = 0; base < p.d; base += p.cols) {
+        std::int32_t const i = base + col;
+        double count = 0, center = 0, sum = 0, squares = 0;
+        for (std::int64_t from = first; from < last; from += std::int64_t{teams} * kRows) {
+          if (looks) look(from);
+          if (i >= p.d) continue;
           acc values[kRows];
-          int rows = 0;
+          std::uint32_t taken = 0;
 #pragma unroll
           for (int r = 0; r < kRows; ++r) {
-            std::int64_t const at = row + std::int64_t{r} * teams;
-            bool const inside = at < last;
-            values[r] = inside ? widen<acc>(x[at * p.x.ld + i]) : acc{0};
-            if (p.scales != nullptr && inside) values[r] *= p.scales[b * p.n + at];
-            rows += inside;
+            int const at = r * teams + team;
+            bool const inside = from + at < last && (!looks || finite_rows[at]);
+            values[r] = inside ? value_at(from + at, i) : acc{0};
+            taken |= inside ? 1u << r : 0;
           }
+          int const rows = __popc(taken);
+          if (rows == 0) continue;
           if (count == 0) {
             acc first_sum = 0;
 #pragma unroll
-            for (int r = 0; r < kRows; ++r) first_sum += is_finite(values[r]) ? values[r] : acc{0};
+            for (int r = 0; r < kRows; ++r) first_sum += values[r];
             center = static_cast<acc>(first_sum / rows);
           }
           acc const around = static_cast<acc>(center);
           acc part = 0, part_squares = 0;
 #pragma unroll
           for (int r = 0; r < kRows; ++r) {
-            acc const deviation = r < rows && is_finite(values[r]) ? values[r] - around : acc{0};
+            acc const deviation = (taken >> r & 1) != 0 ? values[r] - around : acc{0};
             part += deviation;
             part_squares += deviation * deviation;
           }
@@ -78,27 +104,33 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kVarianceThreads, 2)
           sum += part;
           squares += part_squares;
         }
-      }
-      counts[threadIdx.x] = count;
-      parts[threadIdx.x] = count > 0
-                               ? column_moments{center + sum / count, squares - sum * sum / count}
-                               : column_moments{0, 0};
-      __syncthreads();
-      if (team == 0 && i < p.d) {
-        double total = 0, mean = 0, deviations = 0;
-        for (int t = 0; t < teams; ++t) {
-          total += counts[t * p.cols + col];
-          mean += counts[t * p.cols + col] * parts[t * p.cols + col].mean;
+        // Squares of finite values that overflow look the same, but looking twice does no harm.
+        all_finite &= is_finite(squares);
+        counts[threadIdx.x] = count;
+        parts[threadIdx.x] = count > 0
+                                 ? column_moments{center + sum / count, squares - sum * sum / count}
+                                 : column_moments{0, 0};
+        __syncthreads();
+        if (team == 0 && i < p.d) {
+          double total = 0, mean = 0, deviations = 0;
+          for (int t = 0; t < teams; ++t) {
+            total += counts[t * p.cols + col];
+            mean += counts[t * p.cols + col] * parts[t * p.cols + col].mean;
+          }
+          mean = total > 0 ? mean / total : 0;
+          for (int t = 0; t < teams; ++t) {
+            double const away = parts[t * p.cols + col].mean - mean;
+            deviations +=
+                parts[t * p.cols + col].deviations + counts[t * p.cols + col] * away * away;
+          }
+          p.moments[chunk * p.d + i] = {mean, deviations};
+          if (i == 0) p.counts[chunk] = total;
         }
-        mean /= total;
-        for (int t = 0; t < teams; ++t) {
-          double const away = parts[t * p.cols + col].mean - mean;
-          deviations += parts[t * p.cols + col].deviations + counts[t * p.cols + col] * away * away;
-        }
-        p.moments[chunk * p.d + i] = {mean, deviations};
+        __syncthreads();
       }
-      __syncthreads();
-    }
+      return __syncthreads_and(all_finite) != 0;
+    };
+    if (!walk(false)) walk(true);
   }
 }
 

@@ -18,7 +18,7 @@ struct directions_params {
   using acc = centroid_t<T>;
   device_matrix<T const> x;  // [b][n][d]
   acc const* weights;        // [b][n] or null
-  acc* inverses;             // [b][n] 1 / |x|, and 0 where that is not finite
+  acc* inverses;             // [b][n] 1 / |x|, 0 for zeros, NaN for what is not finite
   acc* scales;               // [b][n] weight / |x|, likewise; may be inverses
   std::int64_t n, rows;      // of a problem, of all
   std::int32_t d;
@@ -49,10 +49,10 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kDirectionsThreads)
     }
     squares = group_sum(squares, p.lanes);
     if (lane != 0 || !inside) continue;
-    auto const inverse = static_cast<acc>(1 / sqrt(squares));
-    acc const finite = inverse - inverse == 0 ? inverse : acc{0};
-    p.inverses[row] = finite;
-    if (p.weights != nullptr) p.scales[row] = finite * p.weights[row];
+    auto const inverse =
+        squares == 0 ? acc{0} : static_cast<acc>(1 / sqrt(squares) + (squares - squares));
+    p.inverses[row] = inverse;
+    if (p.weights != nullptr) p.scales[row] = inverse * p.weights[row];
   }
 }
 
