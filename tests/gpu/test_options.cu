@@ -222,26 +222,6 @@ TYPED_TEST(options, small_weights_are_repetitions) {
 
 // --- Points that are not finite ------------------------------------------------------------------
 
-constexpr double kSpoilt[] = {kNan, kInf, -kInf};
-
-// Without the rows that are not finite.
-problem_set cleaned(problem_set const& s) {
-  problem_set clean;
-  for (std::size_t p = 0; p < s.x.size(); ++p) {
-    std::vector<std::int64_t> rows;
-    weights_vector w;
-    for (std::int64_t i = 0; i < s.x[p].rows; ++i) {
-      if (!is_finite_row(s.x[p], i)) continue;
-      rows.push_back(i);
-      if (!s.w.empty()) w.push_back(s.w[p][at(i)]);
-    }
-    clean.x.push_back(take_rows(s.x[p], rows));
-    clean.c.push_back(s.c[p]);
-    if (!s.w.empty()) clean.w.push_back(w);
-  }
-  return clean;
-}
-
 // A fit ends as it does without the rows that are not finite, problem by problem.
 template <class T>
 void expect_counts_nowhere(problem_set const& s, metric_case const& m, fk::fit_options what,
@@ -367,35 +347,44 @@ TYPED_TEST(options, small_tolerance_with_rows_that_are_not_finite) {
   }
 }
 
-// A problem of nothing else keeps its centroids; others of the batch go on.
-TYPED_TEST(options, small_nothing_but_rows_that_are_not_finite) {
+// A problem of nothing else keeps its centroids, as does one whose points weigh nothing, whatever is
+// to become of empty clusters; others of the batch go on.
+TYPED_TEST(options, small_nothing_that_counts) {
   using T = TypeParam;
+  std::int64_t const n = 200, k = 9, d = 16;
+  problem_set s = exact_problems(3, {n, k, d}, 171);
+  s.x[1] = matrix(n, d, kNan);
+  s.w = {weights_vector(at(n), 1), weights_vector(at(n), 1), weights_vector(at(n), 0)};
   for (metric_case const& m : kMetrics) {
-    for (bool const closing : {true, false}) {
+    for (policy_case const& policy : kPolicies) {
       for (fk::assign_kernel const kernel : fit_kernels<T>()) {
-        problem_set s = exact_problems(3, {200, 9, 16}, 171);
-        s.x[1] = matrix(200, 16, kNan);
-        SCOPED_TRACE(text(m.name, ", closing ", closing, ", ", fk::to_string(kernel)));
+        SCOPED_TRACE(text(m.name, ", ", policy.name, ", ", fk::to_string(kernel)));
         fk::fit_options what = given(4, 1e-6);
         what.metric = m.metric;
-        what.closing_assignment = closing;
+        what.empty_cluster = policy.policy;
         auto const run = run_set<T>(s, what, kernel, odd_heads(3));
-        EXPECT_EQ(run.labels_of(1), labels_vector(200, 0));
-        EXPECT_TRUE(same_values(run.centroids_of(1), start_of(oracle<T>(m.by), s.c[1])));
-        EXPECT_TRUE(index_matches(run.index, 1, 200, 9, labels_vector(200, -1)));
-        EXPECT_EQ(run.status[1].non_finite, 200);
-        EXPECT_EQ(run.status[1].iterations, 1);
-        EXPECT_EQ(run.status[1].converged, 1);
-        EXPECT_EQ(run.status[1].shift, 0);
-        if (closing) {
-          EXPECT_EQ(run.status[1].inertia, 0);
+        expect_closed(s, m, run, kernel);
+        for (std::size_t const p : {1, 2}) {
+          SCOPED_TRACE(text("problem ", p));
+          auto const i = static_cast<std::int64_t>(p);
+          EXPECT_TRUE(same_values(run.centroids_of(i), start_of(oracle<T>(m.by), s.c[p])));
+          EXPECT_EQ(run.status[p].iterations, 1);
+          EXPECT_EQ(run.status[p].converged, 1);
+          EXPECT_EQ(run.status[p].shift, 0);
+          EXPECT_EQ(run.status[p].inertia, 0);
+          EXPECT_EQ(run.status[p].non_finite, p == 1 ? n : 0);
         }
-        for (std::size_t const p : {0, 2}) {
-          auto const own = run_set<T>(alone(s, p), what, kernel);
-          EXPECT_TRUE(
-              same_bits(slice(run.centroids, static_cast<std::int64_t>(p), 9 * 16), own.centroids));
-          EXPECT_GT(own.result.iterations, 1);
-        }
+        auto const own = run_set<T>(alone(s, 0), what, kernel);
+        EXPECT_TRUE(same_bits(slice(run.centroids, 0, k * d), own.centroids));
+        EXPECT_GT(own.result.iterations, 1);
+        // The same without a closing assignment, and of one problem in one launch.
+        what.closing_assignment = false;
+        problem_set last{{s.x[1]}, {s.c[1]}, {}};
+        auto const open = run_set<T>(last, what, kernel);
+        EXPECT_TRUE(same_values(open.centroids_of(0), run.centroids_of(1)));
+        EXPECT_EQ(open.labels, labels_vector(at(n), 0));
+        EXPECT_EQ(open.result.non_finite, n);
+        EXPECT_TRUE(open.result.converged);
       }
     }
   }
@@ -587,20 +576,6 @@ TYPED_TEST(options, small_filled_clusters_lower_the_inertia) {
 
 // --- Batches, streams, graphs --------------------------------------------------------------------
 
-// Points that are not finite and empty clusters in some problems only.
-template <class T>
-problem_set mixed_problems(std::int64_t n, std::uint64_t seed) {
-  problem_set s = normal_problems<T>(3, {n, 10, 24}, seed, true);
-  for (std::int64_t i = 0; i < n; i += 9) s.x[1](i, i % 24) = kSpoilt[i % 3];
-  for (std::int64_t j = 0; j < 10; ++j) {
-    for (std::int64_t e = 0; e < 24; ++e) {
-      if (!is_finite_row(s.c[1], j)) s.c[1](j, e) = static_cast<double>(j + e) / 16;
-      if (j == 4 || j == 7) s.c[2](j, e) = s.c[2](1, e);
-    }
-  }
-  return s;
-}
-
 TYPED_TEST(options, small_batches_end_as_their_problems_do_alone) {
   using T = TypeParam;
   problem_set const s = mixed_problems<T>(400, 221);
@@ -625,7 +600,7 @@ TYPED_TEST(options, small_batches_end_as_their_problems_do_alone) {
   }
 }
 
-// Captured in a graph, and as a plan whose points stay: the bits of fit.
+// Captured in a graph, and as a plan whose points stay: the bits of fit. Once with several seedings.
 TYPED_TEST(options, small_graphs_and_plans_are_fits) {
   using T = TypeParam;
   problem_set const s = mixed_problems<T>(500, 231);
@@ -638,6 +613,10 @@ TYPED_TEST(options, small_graphs_and_plans_are_fits) {
       fk::fit_options what = given(14, 1e-3);
       what.metric = fk::metric::cosine;
       what.empty_cluster = policy.policy;
+      if (policy.empty == vacancy::split_largest) {
+        what.init = fk::init_method::random;
+        what.n_init = 3;
+      }
       auto const plain = run_set<T>(s, what, kernel, how);
       device_matrices<T> const points(s.x, how);
       device_matrices<centroid_of<T>> centroids(s.c, how);
