@@ -310,4 +310,38 @@ problem_set normal_problems(std::int64_t b, shape const& s, std::uint64_t seed, 
   return set;
 }
 
+inline constexpr double kSpoilt[] = {kNan, kInf, -kInf};
+
+// Without the rows that are not finite.
+inline problem_set cleaned(problem_set const& s) {
+  problem_set clean;
+  for (std::size_t p = 0; p < s.x.size(); ++p) {
+    std::vector<std::int64_t> rows;
+    weights_vector w;
+    for (std::int64_t i = 0; i < s.x[p].rows; ++i) {
+      if (!is_finite_row(s.x[p], i)) continue;
+      rows.push_back(i);
+      if (!s.w.empty()) w.push_back(s.w[p][at(i)]);
+    }
+    clean.x.push_back(take_rows(s.x[p], rows));
+    clean.c.push_back(s.c[p]);
+    if (!s.w.empty()) clean.w.push_back(w);
+  }
+  return clean;
+}
+
+// Points that are not finite and empty clusters in some problems only.
+template <class T>
+problem_set mixed_problems(std::int64_t n, std::uint64_t seed) {
+  problem_set s = normal_problems<T>(3, {n, 10, 24}, seed, true);
+  for (std::int64_t i = 0; i < n; i += 9) s.x[1](i, i % 24) = kSpoilt[i % 3];
+  for (std::int64_t j = 0; j < 10; ++j) {
+    for (std::int64_t e = 0; e < 24; ++e) {
+      if (!is_finite_row(s.c[1], j)) s.c[1](j, e) = static_cast<double>(j + e) / 16;
+      if (j == 4 || j == 7) s.c[2](j, e) = s.c[2](1, e);
+    }
+  }
+  return s;
+}
+
 }  // namespace testing_support
