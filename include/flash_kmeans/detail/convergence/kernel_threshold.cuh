@@ -39,7 +39,13 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(Threads) threshold_kernel(threshold_p
     return total;
   };
   for (std::int64_t b = blockIdx.x; b < p.b; b += gridDim.x) {
-    double deviations = 0, rows = 0;
+    __shared__ double shared_rows;
+    double const rows_sum =
+        block_strided_sum(p.counts + b * p.chunks_per_problem, p.chunks_per_problem);
+    if (threadIdx.x == 0) shared_rows = rows_sum;
+    __syncthreads();
+    double const rows = shared_rows;
+    double deviations = 0;
     for (std::int32_t base = 0; base < p.d; base += p.cols) {
       std::int32_t const i = base + col;
       column_moments const* const moments = p.moments + b * p.chunks_per_problem * p.d + i;
@@ -52,7 +58,6 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(Threads) threshold_kernel(threshold_p
         }
         return sum;
       };
-      rows = team_sum(over_chunks([](column_moments const&, double count) { return count; }));
       double const mean = team_sum(over_chunks([](column_moments const& m, double count) {
                             return m.mean * count;
                           })) /

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "../../types.hpp"
 #include "../config.cuh"
@@ -66,21 +67,22 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kVarianceThreads, 2)
       }
       __syncthreads();
     };
-    // looks: rows that are not finite are left out. Returns whether all values were finite.
-    auto const walk = [&](bool looks) {
+    // Looking, rows that are not finite are left out. Returns whether all values were finite.
+    auto const walk = [&](auto whether) {
+      constexpr bool kLooks = decltype(whether)::value;
       bool all_finite = true;
       for (std::int32_t base = 0; base < p.d; base += p.cols) {
         std::int32_t const i = base + col;
         double count = 0, center = 0, sum = 0, squares = 0;
         for (std::int64_t from = first; from < last; from += std::int64_t{teams} * kRows) {
-          if (looks) look(from);
+          if (kLooks) look(from);
           if (i >= p.d) continue;
           acc values[kRows];
           std::uint32_t taken = 0;
 #pragma unroll
           for (int r = 0; r < kRows; ++r) {
             int const at = r * teams + team;
-            bool const inside = from + at < last && (!looks || finite_rows[at]);
+            bool const inside = from + at < last && (!kLooks || finite_rows[at]);
             values[r] = inside ? value_at(from + at, i) : acc{0};
             taken |= inside ? 1u << r : 0;
           }
@@ -130,7 +132,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kVarianceThreads, 2)
       }
       return __syncthreads_and(all_finite) != 0;
     };
-    if (!walk(false)) walk(true);
+    if (!walk(std::false_type{})) walk(std::true_type{});
   }
 }
 

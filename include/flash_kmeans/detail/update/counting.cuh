@@ -22,7 +22,7 @@ inline constexpr std::uint32_t kSpansOfGroup = 16;
 struct counting_params {
   std::int32_t const* labels;    // [problems][n]
   fit_status const* status;      // [b] or null: problems that have converged keep their order
-  std::int32_t const* wanted;    // [b] or null: so do those that have a 0 here
+  std::int32_t const* wanted;    // [b] or null: not these then, but those that have a 0 here
   std::uint32_t* counts;         // [problems][spans][buckets]
   std::uint32_t* group_counts;   // [problems][groups][buckets]
   std::uint32_t* counted_spans;  // [problems][groups], zero between launches
@@ -36,8 +36,8 @@ struct counting_params {
   std::int64_t first;   // problem of the call that the group begins with
 
   __device__ bool skips(std::uint32_t problem) const {
-    return (status != nullptr && status[first + problem].converged != 0) ||
-           (wanted != nullptr && wanted[first + problem] == 0);
+    if (wanted != nullptr) return wanted[first + problem] == 0;
+    return status != nullptr && status[first + problem].converged != 0;
   }
   __device__ std::uint32_t* counts_of(std::uint32_t problem, std::uint32_t of_span) const {
     return counts + (std::int64_t{problem} * spans + of_span) * buckets;

@@ -66,8 +66,8 @@ class point_sort {
   static constexpr std::int64_t kOwnCounters = 1;
 
   // Sorts problems [first, first + problems) by their labels ([problems][n], of the group). status:
-  // problems that have converged may keep the order that they have; wanted: and so may those that
-  // have a 0 here ([b] or null). index: by-products.
+  // problems that have converged may keep the order that they have; or, where there is a `wanted`
+  // ([b]), those that have a 0 there. index: by-products.
   sorted_points queue(std::int32_t const* labels, std::int64_t first, std::int64_t problems,
                       fit_status const* status, std::int32_t const* wanted,
                       cluster_index const& index, std::uint32_t* counters,
