@@ -76,18 +76,26 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kVarianceThreads, 2)
         double count = 0, center = 0, sum = 0, squares = 0;
         for (std::int64_t from = first; from < last; from += std::int64_t{teams} * kRows) {
           if (kLooks) look(from);
-          if (i >= p.d) continue;
+          if (i >= p.d || from + team >= last) continue;
+          if constexpr (kLooks) {
+            for (int at = team; at < kRows * teams && from + at < last; at += teams) {
+              if (!finite_rows[at]) continue;
+              double const value = value_at(from + at, i);
+              if (count == 0) center = value;
+              ++count;
+              sum += value - center;
+              squares += (value - center) * (value - center);
+            }
+            continue;
+          }
           acc values[kRows];
-          std::uint32_t taken = 0;
+          int rows = 0;
 #pragma unroll
           for (int r = 0; r < kRows; ++r) {
-            int const at = r * teams + team;
-            bool const inside = from + at < last && (!kLooks || finite_rows[at]);
-            values[r] = inside ? value_at(from + at, i) : acc{0};
-            taken |= inside ? 1u << r : 0;
+            std::int64_t const at = from + r * teams + team;
+            values[r] = at < last ? value_at(at, i) : acc{0};
+            rows += at < last;
           }
-          int const rows = __popc(taken);
-          if (rows == 0) continue;
           if (count == 0) {
             acc first_sum = 0;
 #pragma unroll
@@ -98,7 +106,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kVarianceThreads, 2)
           acc part = 0, part_squares = 0;
 #pragma unroll
           for (int r = 0; r < kRows; ++r) {
-            acc const deviation = (taken >> r & 1) != 0 ? values[r] - around : acc{0};
+            acc const deviation = r < rows ? values[r] - around : acc{0};
             part += deviation;
             part_squares += deviation * deviation;
           }

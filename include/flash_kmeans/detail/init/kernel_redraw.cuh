@@ -11,8 +11,8 @@
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
 
-// One block a problem, whose warps try one draw each. With fewer finite points than centroids, those
-// that are left over are NaN.
+// One block a problem, whose warps try one draw each. With fewer finite points than centroids, they
+// are repeated; without any, centroids are zero.
 template <class T>
 FLASH_KMEANS_KERNEL void __launch_bounds__(kRandomThreads) redraw_kernel(random_params<T> const p) {
   using acc = centroid_t<T>;
@@ -38,8 +38,11 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kRandomThreads) redraw_kernel(random_
     }
     if (own && before < p.k) p.copy(b, first + warp, before);
   }
+  __syncthreads();
   for (std::int64_t j = found + warp; j < p.k; j += kWarps) {
-    for (std::int32_t i = threadIdx.x % 32; i < p.d; i += 32) c[j * p.c.ld + i] = kNaN<acc>;
+    for (std::int32_t i = threadIdx.x % 32; i < p.d; i += 32) {
+      c[j * p.c.ld + i] = found > 0 ? c[(j % found) * p.c.ld + i] : acc{0};
+    }
   }
 }
 
