@@ -24,7 +24,7 @@ assign_kernel run_fit(matrix_view<T const> const& x, matrix_view<centroid_t<T>> 
                       fit_outputs const& out, fit_options const& options, execution const& exec,
                       Stop&& stop, Ended&& ended) {
   check_fit(x, c, out, options);
-  assign_plan const plan = plan_assignment<T>(exec);
+  assign_plan const plan = plan_assignment<compute_t<T>>(exec);
   workspace block(exec);
   auto fit =
       block.lay_out([&](arena& memory) { return best_of<T>(x, c, out, options, plan, memory); });
@@ -68,7 +68,8 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
   detail::check_k_at_most_n(centroids.rows, x.rows);
   detail::check_options(options);
   detail::arena sizing;
-  detail::best_of<T>(x, centroids, {}, options, detail::plan_assignment<T>(exec), sizing);
+  detail::best_of<T>(x, centroids, {}, options, detail::plan_assignment<detail::compute_t<T>>(exec),
+                     sizing);
   return sizing.used();
 }
 
@@ -198,7 +199,7 @@ class fit_plan {
     detail::check_point_type<T>();
     detail::check_fit(x, centroids, outputs, options);
     detail::check_pointer(static_cast<char const*>(exec.workspace), "execution.workspace");
-    detail::assign_plan const plan = detail::plan_assignment<T>(exec);
+    detail::assign_plan const plan = detail::plan_assignment<detail::compute_t<T>>(exec);
     return detail::workspace(exec).lay_out([&](detail::arena& memory) {
       return detail::best_of<T>(x, centroids, outputs, options, plan, memory);
     });

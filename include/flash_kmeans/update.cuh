@@ -8,6 +8,7 @@
 
 #include "detail/checks.hpp"
 #include "detail/kernel_sum.cuh"
+#include "detail/points.cuh"
 #include "detail/update/dispatch.cuh"
 #include "detail/workspace.cuh"
 #include "types.hpp"
@@ -17,25 +18,30 @@ namespace flash_kmeans {
 namespace detail {
 inline namespace FLASH_KMEANS_ABI {
 
-// The workspace of update_centroids: an update, and shifts for a caller who wants them on the host.
+// The workspace of update_centroids and sum_by_cluster: an update, and shifts for a caller who wants
+// them on the host.
 template <class T>
 struct update_memory {
-  centroid_update<T> update;
+  point_copy<T> points;
+  centroid_update<compute_t<T>> update;
   double* shift;
 
   update_memory(matrix_view<T const> const& x, matrix_view<centroid_t<T>> const& c, arena& memory)
-      : update(x, c, {}, memory), shift(memory.take<double>(x.batch_count())) {}
-};
+      : points(x, memory),
+        update(points.view(), c, {}, memory),
+        shift(memory.take<double>(x.batch_count())) {}
 
-// What an update that stands alone needs first.
-template <class T>
-void queue_update_start(centroid_update<T>& update, cudaStream_t stream) {
-  update.prepare();
-  check_cuda(cudaMemsetAsync(
-                 update.counters(), 0,
-                 static_cast<std::size_t>(update.counter_count()) * sizeof(std::uint32_t), stream),
-             "cudaMemsetAsync");
-}
+  // What an update that stands alone needs first.
+  void start(cudaStream_t stream) {
+    update.prepare();
+    points.queue(stream);
+    check_cuda(
+        cudaMemsetAsync(update.counters(), 0,
+                        static_cast<std::size_t>(update.counter_count()) * sizeof(std::uint32_t),
+                        stream),
+        "cudaMemsetAsync");
+  }
+};
 
 // ended(shift) runs while the workspace is still held.
 template <class T, class Ended>
@@ -50,8 +56,8 @@ void run_update(matrix_view<T const> const& x, std::int32_t const* labels,
   workspace block(exec);
   auto pieces = block.lay_out([&](arena& memory) { return update_memory<T>(x, c, memory); });
   auto& update = pieces.update;
-  queue_update_start(update, exec.stream);
-  update.template queue<plain_form<T>>(labels, out.index, {}, {}, exec.stream);
+  pieces.start(exec.stream);
+  update.template queue<plain_form<compute_t<T>>>(labels, out.index, {}, {}, exec.stream);
   double* const shift = out.shift != nullptr ? out.shift : pieces.shift;
   if (shift_wanted) {
     launch(sum_kernel<kSumThreads>, "sum_kernel", grid_for(x.batch_count()), kSumThreads,
@@ -148,9 +154,9 @@ void sum_by_cluster_async(matrix_view<P> const& x, std::int32_t const* labels,
   detail::check_pointer(labels, "labels");
   detail::workspace block(exec);
   auto pieces = block.lay_out(
-      [&](detail::arena& memory) { return detail::centroid_update<T>(x, sums, {}, memory); });
-  detail::queue_update_start(pieces, exec.stream);
-  pieces.queue_sums(labels, exec.stream);
+      [&](detail::arena& memory) { return detail::update_memory<T>(x, sums, memory); });
+  pieces.start(exec.stream);
+  pieces.update.queue_sums(labels, exec.stream);
 }
 
 /// sum_by_cluster_async, then waits for the stream.
