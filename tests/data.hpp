@@ -228,7 +228,8 @@ T element_to_type(double value) {
   if constexpr (std::is_same_v<T, double>) {
     return value;
   } else if constexpr (std::is_integral_v<T>) {
-    return std::isnan(value) ? std::numeric_limits<T>::max() : static_cast<T>(value);
+    return std::isnan(value) ? std::numeric_limits<T>::max()
+                             : static_cast<T>(static_cast<float>(value));
   } else {
     return static_cast<T>(static_cast<float>(value));
   }

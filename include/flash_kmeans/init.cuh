@@ -41,7 +41,9 @@ inline namespace FLASH_KMEANS_ABI {
 ///
 /// None for init_method::random and given. For kmeans_plus_plus 8 bytes a point (16 of double), and 1
 /// byte a point and candidate; for kmeans_parallel 16 (24) bytes a point, about 15 k rows of the
-/// type of the points and 3 k of centroids, and what predict needs for 3 k centroids.
+/// type of the points and 3 k of centroids, and what predict needs for 3 k centroids. Points of one
+/// byte a value take what half points take and 2 bytes a value, d rounded up to a multiple of 8,
+/// whatever init is.
 /// Synchronises nothing. Throws std::invalid_argument for a bad shape or option, cuda_error without
 /// a device.
 template <class P, class C>
@@ -61,7 +63,8 @@ std::size_t init_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& 
 
 /// Writes the centroids that fit would start from, queued on the stream.
 ///
-/// @param[in] x device, [b][n][d], as for fit
+/// @param[in] x device, [b][n][d], as for fit; points of one byte a value are converted to half
+///     first, which is one read of all of them for every init
 /// @param[out] centroids device, [b][k][d], float (double for double points), k <= n
 /// @param[in] options init, seed, candidates, metric and weights are used
 /// @param[in] exec stream, workspace (init_workspace_bytes); a forced kernel and the precision of

@@ -94,6 +94,10 @@ inline namespace FLASH_KMEANS_ABI {
 /// @endcode
 /// The copy costs one read of the points and one write of it, once per call (fit: per fit). Forcing
 /// the kernel simt or sm80 avoids it.
+///
+/// Points of one byte a value (std::int8_t, std::uint8_t, __nv_fp8_e4m3) are converted to half once
+/// per call, whatever the kernel: one read of the points, and 2 bytes a value, d rounded up to a
+/// multiple of 8. Everything else is as for half points, of which no further copy is made.
 template <class P, class C>
 std::size_t predict_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids,
                                     query_options const& options = {}, execution const& exec = {}) {
@@ -110,7 +114,9 @@ std::size_t predict_workspace_bytes(matrix_view<P> const& x, matrix_view<C> cons
 
 /// The nearest centroid of every point, queued on the stream. Returns the kernel that it runs on.
 ///
-/// @param[in] x device, [b][n][d], as for fit; n >= 1, and k may exceed n
+/// @param[in] x device, [b][n][d], as for fit: __half, __nv_bfloat16, float, double, std::int8_t,
+///     std::uint8_t or __nv_fp8_e4m3, the last three converted to half first; n >= 1, and k may
+///     exceed n
 /// @param[in] centroids device, [b][k][d], float (double for double points), of any length; under
 ///     metric::cosine scaled to length 1, where they differ from it by more than rounding; rounded
 ///     to the type of half and bfloat16 points for the comparison
@@ -166,7 +172,8 @@ assign_kernel predict(matrix_view<P> const& x, matrix_view<C> const& centroids,
 /// Bytes of execution::workspace that top_k and top_k_async need for these shapes on the current
 /// device: as predict_workspace_bytes for the kernels simt and sm80, and lists of 8 bytes (12 for
 /// double) x j for each of at most 2 x 128 points (64 for double) a multiprocessor, 17 MiB on an
-/// H200 for j = 64. The data is not read, and pointers may be null.
+/// H200 for j = 64; for points of one byte a value their copy in half too. The data is not read, and
+/// pointers may be null.
 template <class P, class C>
 std::size_t top_k_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids, int j,
                                   query_options const& options = {}, execution const& exec = {}) {
@@ -243,7 +250,8 @@ assign_kernel top_k(matrix_view<P> const& x, matrix_view<C> const& centroids, in
 }
 
 /// Bytes of execution::workspace that transform and transform_async need for these shapes: none, but
-/// under metric::cosine b k d elements of the centroids' type, d rounded up to 16 bytes.
+/// under metric::cosine b k d elements of the centroids' type, d rounded up to 16 bytes, and 2 b n d
+/// bytes for points of one byte a value, d rounded up to a multiple of 8.
 template <class P, class C>
 std::size_t transform_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids,
                                       query_options const& options = {}) {
