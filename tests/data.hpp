@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 #include <vector>
 
@@ -221,11 +222,14 @@ inline matrix first_rows(matrix const& x, std::int64_t k) {
   return taken;
 }
 
-// One value as T and back.
+// One value as T and back. Integers have no NaN; their largest value stands for it.
 template <class T>
 T element_to_type(double value) {
   if constexpr (std::is_same_v<T, double>) {
     return value;
+  } else if constexpr (std::is_integral_v<T>) {
+    return std::isnan(value) ? std::numeric_limits<T>::max()
+                             : static_cast<T>(static_cast<float>(value));
   } else {
     return static_cast<T>(static_cast<float>(value));
   }

@@ -5,6 +5,7 @@
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_fp8.h>
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
@@ -82,6 +83,9 @@ class gpu_test : public ::testing::Test {
 
 using element_types = ::testing::Types<float, __half, __nv_bfloat16, double>;
 
+// Points of these are converted to half.
+using narrow_types = ::testing::Types<std::int8_t, std::uint8_t, __nv_fp8_e4m3>;
+
 template <class T>
 inline constexpr bool is_half_v = std::is_same_v<T, __half> || std::is_same_v<T, __nv_bfloat16>;
 
@@ -89,6 +93,9 @@ template <class T>
 std::string type_name() {
   if (std::is_same_v<T, __half>) return "half";
   if (std::is_same_v<T, __nv_bfloat16>) return "bfloat16";
+  if (std::is_same_v<T, std::int8_t>) return "int8";
+  if (std::is_same_v<T, std::uint8_t>) return "uint8";
+  if (std::is_same_v<T, __nv_fp8_e4m3>) return "fp8_e4m3";
   return std::is_same_v<T, float> ? "float" : "double";
 }
 

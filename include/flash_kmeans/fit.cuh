@@ -24,7 +24,7 @@ assign_kernel run_fit(matrix_view<T const> const& x, matrix_view<centroid_t<T>> 
                       fit_outputs const& out, fit_options const& options, execution const& exec,
                       Stop&& stop, Ended&& ended) {
   check_fit(x, c, out, options);
-  assign_plan const plan = plan_assignment<T>(exec);
+  assign_plan const plan = plan_assignment<compute_t<T>>(exec);
   workspace block(exec);
   auto fit =
       block.lay_out([&](arena& memory) { return best_of<T>(x, c, out, options, plan, memory); });
@@ -55,7 +55,7 @@ inline namespace FLASH_KMEANS_ABI {
 /// init_workspace_bytes says. Of that, a point takes 4 bytes for the sort (16 with more than 2048
 /// clusters), up to 16 for partial sums, and up to 8 for the variance that a tolerance asks for; a
 /// coordinate takes 4 (8 for double) for sums and 2 for operands. Where points are packed, their
-/// copy comes on top.
+/// copy comes on top. Points of one byte a value take what half points take and 2 bytes a value.
 /// Synchronises nothing. Throws std::invalid_argument for a bad shape or option, cuda_error without
 /// a device.
 template <class P, class C>
@@ -68,17 +68,23 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
   detail::check_k_at_most_n(centroids.rows, x.rows);
   detail::check_options(options);
   detail::arena sizing;
-  detail::best_of<T>(x, centroids, {}, options, detail::plan_assignment<T>(exec), sizing);
+  detail::best_of<T>(x, centroids, {}, options, detail::plan_assignment<detail::compute_t<T>>(exec),
+                     sizing);
   return sizing.used();
 }
 
 /// Exact Lloyd k-means of every problem of a batch, queued on the stream. Returns the kernel that
 /// the iterations' assignments run on.
 ///
-/// @param[in] x device, [b][n][d], any strides of matrix_view; __half, __nv_bfloat16, float or
-///     double, aligned to its element; d >= 1, 1 <= k <= n <= 2^31-1. Rows that start on multiples
-///     of 16 bytes are read fastest; others, and float points on Hopper, are packed once per fit
-///     (see predict_workspace_bytes). A point with a NaN gets label 0 and makes that centroid NaN.
+/// @param[in] x device, [b][n][d], any strides of matrix_view; __half, __nv_bfloat16, float,
+///     double, std::int8_t, std::uint8_t or __nv_fp8_e4m3, aligned to its element; d >= 1,
+///     1 <= k <= n <= 2^31-1. Rows that start on multiples of 16 bytes are read fastest; others,
+///     and float points on Hopper, are packed once per fit (see predict_workspace_bytes). The three
+///     types of one byte are converted once per fit to half, which holds each of their values
+///     exactly: results are, to the bit, those of half points of the same values. That costs one
+///     read of the points, and a write of 2 bytes a value into the workspace, d rounded up to a
+///     multiple of 8. A point with a NaN or an infinity gets label 0 and counts nowhere, see
+///     fit_status::non_finite.
 /// @param[in,out] centroids device, [b][k][d], float (double for double points), any strides that
 ///     keep problems apart. Read under init_method::given, written always. These are the masters:
 ///     sums and means are never rounded to half. For half and bfloat16 points each assignment
@@ -198,7 +204,7 @@ class fit_plan {
     detail::check_point_type<T>();
     detail::check_fit(x, centroids, outputs, options);
     detail::check_pointer(static_cast<char const*>(exec.workspace), "execution.workspace");
-    detail::assign_plan const plan = detail::plan_assignment<T>(exec);
+    detail::assign_plan const plan = detail::plan_assignment<detail::compute_t<T>>(exec);
     return detail::workspace(exec).lay_out([&](detail::arena& memory) {
       return detail::best_of<T>(x, centroids, outputs, options, plan, memory);
     });

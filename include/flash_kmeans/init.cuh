@@ -6,10 +6,29 @@
 
 #include "detail/checks.hpp"
 #include "detail/init/dispatch.cuh"
+#include "detail/points.cuh"
 #include "detail/workspace.cuh"
 #include "types.hpp"
 
 namespace flash_kmeans {
+
+namespace detail {
+inline namespace FLASH_KMEANS_ABI {
+
+// The workspace of init_centroids.
+template <class T>
+struct init_memory {
+  point_copy<T> points;
+  seeding<compute_t<T>> seeds;
+
+  init_memory(matrix_view<T const> const& x, matrix_view<centroid_t<T>> const& c,
+              fit_options const& options, assign_plan const& plan, arena& memory)
+      : points(x, memory), seeds(points.view(), c, options, plan, memory) {}
+};
+
+}  // namespace FLASH_KMEANS_ABI
+}  // namespace detail
+
 inline namespace FLASH_KMEANS_ABI {
 
 /// Bytes of execution::workspace that init_centroids and init_centroids_async need for these shapes
@@ -22,7 +41,9 @@ inline namespace FLASH_KMEANS_ABI {
 ///
 /// None for init_method::random and given. For kmeans_plus_plus 8 bytes a point (16 of double), and 1
 /// byte a point and candidate; for kmeans_parallel 16 (24) bytes a point, about 15 k rows of the
-/// type of the points and 3 k of centroids, and what predict needs for 3 k centroids.
+/// type of the points and 3 k of centroids, and what predict needs for 3 k centroids. Points of one
+/// byte a value take what half points take and 2 bytes a value, d rounded up to a multiple of 8,
+/// whatever init is.
 /// Synchronises nothing. Throws std::invalid_argument for a bad shape or option, cuda_error without
 /// a device.
 template <class P, class C>
@@ -35,13 +56,15 @@ std::size_t init_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& 
   detail::check_k_at_most_n(centroids.rows, x.rows);
   detail::check_seeding<C>(options, x.rows, centroids.rows);
   detail::arena sizing;
-  detail::seeding<T>(x, centroids, options, detail::plan_seeding<T>(options.init, exec), sizing);
+  detail::init_memory<T>(x, centroids, options,
+                         detail::plan_seeding<detail::compute_t<T>>(options.init, exec), sizing);
   return sizing.used();
 }
 
 /// Writes the centroids that fit would start from, queued on the stream.
 ///
-/// @param[in] x device, [b][n][d], as for fit
+/// @param[in] x device, [b][n][d], as for fit; points of one byte a value are converted to half
+///     first, which is one read of all of them for every init
 /// @param[out] centroids device, [b][k][d], float (double for double points), k <= n
 /// @param[in] options init, seed, candidates, metric and weights are used
 /// @param[in] exec stream, workspace (init_workspace_bytes); a forced kernel and the precision of
@@ -81,13 +104,14 @@ void init_centroids_async(matrix_view<P> const& x, matrix_view<C> const& centroi
   detail::check_written(centroids);
   detail::check_k_at_most_n(centroids.rows, x.rows);
   detail::check_seeding<C>(options, x.rows, centroids.rows);
-  detail::assign_plan const plan = detail::plan_seeding<T>(options.init, exec);
+  detail::assign_plan const plan = detail::plan_seeding<detail::compute_t<T>>(options.init, exec);
   detail::workspace block(exec);
-  auto seeding = block.lay_out([&](detail::arena& memory) {
-    return detail::seeding<T>(x, centroids, options, plan, memory);
+  auto pieces = block.lay_out([&](detail::arena& memory) {
+    return detail::init_memory<T>(x, centroids, options, plan, memory);
   });
-  seeding.prepare();
-  seeding.queue({options.seed, x.batch_count()}, exec.stream);
+  pieces.seeds.prepare();
+  pieces.points.queue(exec.stream);
+  pieces.seeds.queue({options.seed, x.batch_count()}, exec.stream);
 }
 
 /// init_centroids_async, then waits for the stream.

@@ -8,6 +8,7 @@
 #include "detail/assign/dispatch.cuh"
 #include "detail/assign/queries.cuh"
 #include "detail/checks.hpp"
+#include "detail/points.cuh"
 #include "detail/workspace.cuh"
 #include "types.hpp"
 
@@ -39,13 +40,13 @@ void run_inertia(matrix_view<T const> const& x, matrix_view<centroid_t<T> const>
   check_views(x, c);
   check_metric(options.metric);
   check_weights<acc>(options.weights);
-  assign_plan const plan = plan_assignment<T>(exec);
+  assign_plan const plan = plan_assignment<compute_t<T>>(exec);
   workspace block(exec);
   auto pieces = block.lay_out(
       [&](arena& memory) { return inertia_memory<T>(x, c, options.metric, plan, memory); });
   if (sums == nullptr) sums = pieces.sums;
   pieces.nearest.start(exec.stream);
-  assignment<T> const& search = pieces.nearest.search();
+  auto const& search = pieces.nearest.search();
   search.queue_labels(pieces.labels, nullptr, exec.stream);
   search.queue_distances(pieces.labels, nullptr, sums, 1, exec.stream,
                          options.weights.template get<acc>());
@@ -56,11 +57,22 @@ void run_inertia(matrix_view<T const> const& x, matrix_view<centroid_t<T> const>
 template <class T>
 struct top_k_memory {
   query<T> near;
-  nearest_j_search<T> several;
+  nearest_j_search<compute_t<T>> several;
 
   top_k_memory(matrix_view<T const> const& x, matrix_view<centroid_t<T> const> const& c,
                std::int32_t j, metric of, assign_plan const& plan, arena& memory)
-      : near(x, c, of, plan, memory), several(x, c.rows, j, plan, memory) {}
+      : near(x, c, of, plan, memory), several(near.points(), c.rows, j, plan, memory) {}
+};
+
+// The workspace of transform.
+template <class T>
+struct transform_memory {
+  point_copy<T> points;
+  query_masters<centroid_t<T>> masters;
+
+  transform_memory(matrix_view<T const> const& x, matrix_view<centroid_t<T> const> const& c,
+                   metric of, arena& memory)
+      : points(x, memory), masters(c, of, memory) {}
 };
 
 }  // namespace FLASH_KMEANS_ABI
@@ -82,6 +94,10 @@ inline namespace FLASH_KMEANS_ABI {
 /// @endcode
 /// The copy costs one read of the points and one write of it, once per call (fit: per fit). Forcing
 /// the kernel simt or sm80 avoids it.
+///
+/// Points of one byte a value (std::int8_t, std::uint8_t, __nv_fp8_e4m3) are converted to half once
+/// per call, whatever the kernel: one read of the points, and 2 bytes a value, d rounded up to a
+/// multiple of 8. Everything else is as for half points, of which no further copy is made.
 template <class P, class C>
 std::size_t predict_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids,
                                     query_options const& options = {}, execution const& exec = {}) {
@@ -91,13 +107,16 @@ std::size_t predict_workspace_bytes(matrix_view<P> const& x, matrix_view<C> cons
   detail::check_shapes(x, centroids);
   detail::check_metric(options.metric);
   detail::arena sizing;
-  detail::query<T>(x, centroids, options.metric, detail::plan_assignment<T>(exec), sizing);
+  detail::query<T>(x, centroids, options.metric,
+                   detail::plan_assignment<detail::compute_t<T>>(exec), sizing);
   return sizing.used();
 }
 
 /// The nearest centroid of every point, queued on the stream. Returns the kernel that it runs on.
 ///
-/// @param[in] x device, [b][n][d], as for fit; n >= 1, and k may exceed n
+/// @param[in] x device, [b][n][d], as for fit: __half, __nv_bfloat16, float, double, std::int8_t,
+///     std::uint8_t or __nv_fp8_e4m3, the last three converted to half first; n >= 1, and k may
+///     exceed n
 /// @param[in] centroids device, [b][k][d], float (double for double points), of any length; under
 ///     metric::cosine scaled to length 1, where they differ from it by more than rounding; rounded
 ///     to the type of half and bfloat16 points for the comparison
@@ -127,7 +146,7 @@ assign_kernel predict_async(matrix_view<P> const& x, matrix_view<C> const& centr
   detail::check_pointer(outputs.labels, "labels");
   detail::check_optional(outputs.distances, "distances");
   detail::check_metric(options.metric);
-  detail::assign_plan const plan = detail::plan_assignment<T>(exec);
+  detail::assign_plan const plan = detail::plan_assignment<detail::compute_t<T>>(exec);
   detail::workspace block(exec);
   auto nearest = block.lay_out([&](detail::arena& memory) {
     return detail::query<T>(x, centroids, options.metric, plan, memory);
@@ -153,7 +172,8 @@ assign_kernel predict(matrix_view<P> const& x, matrix_view<C> const& centroids,
 /// Bytes of execution::workspace that top_k and top_k_async need for these shapes on the current
 /// device: as predict_workspace_bytes for the kernels simt and sm80, and lists of 8 bytes (12 for
 /// double) x j for each of at most 2 x 128 points (64 for double) a multiprocessor, 17 MiB on an
-/// H200 for j = 64. The data is not read, and pointers may be null.
+/// H200 for j = 64; for points of one byte a value their copy in half too. The data is not read, and
+/// pointers may be null.
 template <class P, class C>
 std::size_t top_k_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids, int j,
                                   query_options const& options = {}, execution const& exec = {}) {
@@ -164,7 +184,8 @@ std::size_t top_k_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const&
   detail::check_j(j, centroids.rows, detail::kMaxNearest);
   detail::check_metric(options.metric);
   detail::arena sizing;
-  detail::top_k_memory<T>(x, centroids, j, options.metric, detail::plan_nearest_j<T>(exec), sizing);
+  detail::top_k_memory<T>(x, centroids, j, options.metric,
+                          detail::plan_nearest_j<detail::compute_t<T>>(exec), sizing);
   return sizing.used();
 }
 
@@ -203,14 +224,14 @@ assign_kernel top_k_async(matrix_view<P> const& x, matrix_view<C> const& centroi
   detail::check_pointer(outputs.labels, "labels");
   detail::check_optional(outputs.distances, "distances");
   detail::check_metric(options.metric);
-  detail::assign_plan const plan = detail::plan_nearest_j<T>(exec);
+  detail::assign_plan const plan = detail::plan_nearest_j<detail::compute_t<T>>(exec);
   detail::workspace block(exec);
   auto pieces = block.lay_out([&](detail::arena& memory) {
     return detail::top_k_memory<T>(x, centroids, j, options.metric, plan, memory);
   });
   pieces.several.prepare();
   pieces.near.start(exec.stream);
-  detail::assignment<T> const& search = pieces.near.search();
+  auto const& search = pieces.near.search();
   pieces.several.queue(search.products(), outputs.labels, exec.stream);
   if (outputs.distances != nullptr) {
     search.queue_distances(outputs.labels, j, outputs.distances, exec.stream);
@@ -229,7 +250,8 @@ assign_kernel top_k(matrix_view<P> const& x, matrix_view<C> const& centroids, in
 }
 
 /// Bytes of execution::workspace that transform and transform_async need for these shapes: none, but
-/// under metric::cosine b k d elements of the centroids' type, d rounded up to 16 bytes.
+/// under metric::cosine b k d elements of the centroids' type, d rounded up to 16 bytes, and 2 b n d
+/// bytes for points of one byte a value, d rounded up to a multiple of 8.
 template <class P, class C>
 std::size_t transform_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids,
                                       query_options const& options = {}) {
@@ -239,7 +261,7 @@ std::size_t transform_workspace_bytes(matrix_view<P> const& x, matrix_view<C> co
   detail::check_shapes(x, centroids);
   detail::check_metric(options.metric);
   detail::arena sizing;
-  detail::query_masters<centroid_t<T>>(centroids, options.metric, sizing);
+  detail::transform_memory<T>(x, centroids, options.metric, sizing);
   return sizing.used();
 }
 
@@ -262,18 +284,19 @@ void transform_async(matrix_view<P> const& x, matrix_view<C> const& centroids,
                      matrix_view<std::remove_const_t<C>> const& distances,
                      query_options const& options = {}, execution const& exec = {}) {
   using T = std::remove_const_t<P>;
-  using acc = centroid_t<T>;
   detail::check_point_type<T>();
   detail::check_centroid_type<P, C>();
   detail::check_views(x, centroids);
   detail::check_distances(distances, x, centroids.rows);
   detail::check_metric(options.metric);
   detail::workspace block(exec);
-  auto masters = block.lay_out([&](detail::arena& memory) {
-    return detail::query_masters<acc>(centroids, options.metric, memory);
+  auto pieces = block.lay_out([&](detail::arena& memory) {
+    return detail::transform_memory<T>(x, centroids, options.metric, memory);
   });
-  masters.queue(exec.stream);
-  detail::queue_transform<T>(x, masters.view(), distances, options.metric, exec.stream);
+  pieces.points.queue(exec.stream);
+  pieces.masters.queue(exec.stream);
+  detail::queue_transform<detail::compute_t<T>>(pieces.points.view(), pieces.masters.view(),
+                                                distances, options.metric, exec.stream);
 }
 
 /// transform_async, then waits for the stream.
@@ -296,7 +319,8 @@ std::size_t inertia_workspace_bytes(matrix_view<P> const& x, matrix_view<C> cons
   detail::check_shapes(x, centroids);
   detail::check_metric(options.metric);
   detail::arena sizing;
-  detail::inertia_memory<T>(x, centroids, options.metric, detail::plan_assignment<T>(exec), sizing);
+  detail::inertia_memory<T>(x, centroids, options.metric,
+                            detail::plan_assignment<detail::compute_t<T>>(exec), sizing);
   return sizing.used();
 }
 

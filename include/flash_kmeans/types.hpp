@@ -274,7 +274,7 @@ enum class assign_kernel {
   automatic,  ///< the best one that the running device has an image for
   host,       ///< flash_kmeans::host, never chosen on a GPU
   simt,       ///< any GPU, any type: FMA units
-  sm80,       ///< Ampere and later, half and bfloat16: mma.sync
+  sm80,       ///< Ampere and later, half (points of one byte too) and bfloat16: mma.sync
   sm90        ///< Hopper, half, bfloat16 and float: TMA and wgmma
 };
 
@@ -343,7 +343,9 @@ struct fit_status {
 /// What is as it was when the last fit of a fit_plan ended, so that the next one need not make it
 /// ready again.
 struct fit_unchanged {
-  bool points = false;     ///< not packed again, and their variance is not measured again
+  /// not packed or converted again, and their variance is not measured again. Points of one byte a
+  /// value are those of the last conversion then, even where they have changed in place.
+  bool points = false;
   bool centroids = false;  ///< where that fit left them; only under init_method::given
 };
 

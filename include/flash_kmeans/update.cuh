@@ -8,6 +8,7 @@
 
 #include "detail/checks.hpp"
 #include "detail/kernel_sum.cuh"
+#include "detail/points.cuh"
 #include "detail/update/dispatch.cuh"
 #include "detail/workspace.cuh"
 #include "types.hpp"
@@ -17,25 +18,30 @@ namespace flash_kmeans {
 namespace detail {
 inline namespace FLASH_KMEANS_ABI {
 
-// The workspace of update_centroids: an update, and shifts for a caller who wants them on the host.
+// The workspace of update_centroids and sum_by_cluster: an update, and shifts for a caller who
+// wants them on the host.
 template <class T>
 struct update_memory {
-  centroid_update<T> update;
+  point_copy<T> points;
+  centroid_update<compute_t<T>> update;
   double* shift;
 
   update_memory(matrix_view<T const> const& x, matrix_view<centroid_t<T>> const& c, arena& memory)
-      : update(x, c, {}, memory), shift(memory.take<double>(x.batch_count())) {}
-};
+      : points(x, memory),
+        update(points.view(), c, {}, memory),
+        shift(memory.take<double>(x.batch_count())) {}
 
-// What an update that stands alone needs first.
-template <class T>
-void queue_update_start(centroid_update<T>& update, cudaStream_t stream) {
-  update.prepare();
-  check_cuda(cudaMemsetAsync(
-                 update.counters(), 0,
-                 static_cast<std::size_t>(update.counter_count()) * sizeof(std::uint32_t), stream),
-             "cudaMemsetAsync");
-}
+  // What an update that stands alone needs first.
+  void start(cudaStream_t stream) {
+    update.prepare();
+    points.queue(stream);
+    check_cuda(
+        cudaMemsetAsync(update.counters(), 0,
+                        static_cast<std::size_t>(update.counter_count()) * sizeof(std::uint32_t),
+                        stream),
+        "cudaMemsetAsync");
+  }
+};
 
 // ended(shift) runs while the workspace is still held.
 template <class T, class Ended>
@@ -50,8 +56,8 @@ void run_update(matrix_view<T const> const& x, std::int32_t const* labels,
   workspace block(exec);
   auto pieces = block.lay_out([&](arena& memory) { return update_memory<T>(x, c, memory); });
   auto& update = pieces.update;
-  queue_update_start(update, exec.stream);
-  update.template queue<plain_form<T>>(labels, out.index, {}, {}, exec.stream);
+  pieces.start(exec.stream);
+  update.template queue<plain_form<compute_t<T>>>(labels, out.index, {}, {}, exec.stream);
   double* const shift = out.shift != nullptr ? out.shift : pieces.shift;
   if (shift_wanted) {
     launch(sum_kernel<kSumThreads>, "sum_kernel", grid_for(x.batch_count()), kSumThreads,
@@ -66,7 +72,8 @@ void run_update(matrix_view<T const> const& x, std::int32_t const* labels,
 inline namespace FLASH_KMEANS_ABI {
 
 /// Bytes of execution::workspace that update_centroids and update_centroids_async need for these
-/// shapes on the current device. The data pointers are not read and may be null.
+/// shapes on the current device: for points of one byte a value what half points need and 2 bytes a
+/// value, d rounded up to a multiple of 8. The data pointers are not read and may be null.
 template <class P, class C>
 std::size_t update_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids) {
   using T = std::remove_const_t<P>;
@@ -80,7 +87,8 @@ std::size_t update_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const
 
 /// Moves every centroid to the mean of its points, queued on the stream.
 ///
-/// @param[in] x device, [b][n][d], as for fit
+/// @param[in] x device, [b][n][d], as for fit; points of one byte a value are converted to half
+///     first
 /// @param[in] labels device, [b][n] int32. A point whose label is outside [0, k) counts nowhere; in
 ///     cluster_index.order such points come last, and offsets[k] is the number of points that
 ///     count.
@@ -92,7 +100,8 @@ std::size_t update_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const
 ///
 /// Sums run in the centroids' type inside runs of points and in double between them, always in the
 /// same order: deterministic, no float atomics. Cost: one read of the points, and 16 b n bytes (60
-/// with more than 2047 clusters) for the sort.
+/// with more than 2047 clusters) for the sort; for points of one byte a value one more read of them
+/// and the write and read of their copy in half.
 /// Synchronises nothing and, given a workspace, allocates nothing; can be captured into a CUDA
 /// graph.
 /// Throws std::invalid_argument naming argument and value before anything is queued, and
@@ -125,14 +134,16 @@ double update_centroids(matrix_view<P> const& x, std::int32_t const* labels,
 
 /// Sums of the rows of every cluster, queued on the stream: of values that go with the points, say.
 ///
-/// @param[in] x device, [b][n][d], as for fit; d need not be that of the points
+/// @param[in] x device, [b][n][d], as for fit and converted likewise; d need not be that of the
+///     points
 /// @param[in] labels device, [b][n] int32, of fit or predict. A row whose label is outside [0, k)
 ///     counts nowhere.
 /// @param[out] sums device, [b][k][d], float (double for double rows); zero for a cluster without
 ///     rows
 /// @param[in] exec stream, workspace (update_workspace_bytes(x, sums))
 ///
-/// Sums, order and cost are those of update_centroids_async: deterministic, one read of x.
+/// Sums, order and cost are those of update_centroids_async: deterministic, one read of x (and the
+/// conversion of rows of one byte a value).
 /// Synchronises nothing and, given a workspace, allocates nothing; can be captured into a CUDA
 /// graph.
 /// Throws std::invalid_argument naming argument and value before anything is queued, and
@@ -148,9 +159,9 @@ void sum_by_cluster_async(matrix_view<P> const& x, std::int32_t const* labels,
   detail::check_pointer(labels, "labels");
   detail::workspace block(exec);
   auto pieces = block.lay_out(
-      [&](detail::arena& memory) { return detail::centroid_update<T>(x, sums, {}, memory); });
-  detail::queue_update_start(pieces, exec.stream);
-  pieces.queue_sums(labels, exec.stream);
+      [&](detail::arena& memory) { return detail::update_memory<T>(x, sums, memory); });
+  pieces.start(exec.stream);
+  pieces.update.queue_sums(labels, exec.stream);
 }
 
 /// sum_by_cluster_async, then waits for the stream.
@@ -163,7 +174,8 @@ void sum_by_cluster(matrix_view<P> const& x, std::int32_t const* labels, matrix_
 
 /// Rows sorted by cluster, queued on the stream: sorted[b][i] = x[b][order[b][i]].
 ///
-/// @param[in] x device, [b][n][d] of any type of points, any strides of matrix_view
+/// @param[in] x device, [b][n][d] of any type of points (none is converted), any strides of
+///     matrix_view
 /// @param[in] order device, [b][n] int32: cluster_index.order of fit or update_centroids. Not
 ///     checked.
 /// @param[out] sorted device, [b][n][d] of the same type, any strides that keep rows apart; must

@@ -1,6 +1,7 @@
 // Every kernel of the library, for what ptxas says of them.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_fp8.h>
 
 #include <cstdint>
 #include <flash_kmeans/flash_kmeans.cuh>
@@ -22,6 +23,12 @@ void call(fk::matrix_view<T const> x, fk::matrix_view<fk::centroid_t<T>> c, std:
 
 template void call<__half>(fk::matrix_view<__half const>, fk::matrix_view<float>, std::int32_t*);
 template void call<__nv_bfloat16>(fk::matrix_view<__nv_bfloat16 const>, fk::matrix_view<float>,
+                                  std::int32_t*);
+template void call<std::int8_t>(fk::matrix_view<std::int8_t const>, fk::matrix_view<float>,
+                                std::int32_t*);
+template void call<std::uint8_t>(fk::matrix_view<std::uint8_t const>, fk::matrix_view<float>,
+                                 std::int32_t*);
+template void call<__nv_fp8_e4m3>(fk::matrix_view<__nv_fp8_e4m3 const>, fk::matrix_view<float>,
                                   std::int32_t*);
 template void call<float>(fk::matrix_view<float const>, fk::matrix_view<float>, std::int32_t*);
 template void call<double>(fk::matrix_view<double const>, fk::matrix_view<double>, std::int32_t*);

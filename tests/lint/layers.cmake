@@ -17,7 +17,7 @@ set(table
     "3 detail/(small/search|convergence/(moments|state))\\.cuh"
     "3 detail/small/layout\\.hpp"
     "3 detail/init/(seed_[a-z]+|random_points)\\.cuh"
-    "4 detail/(graph|launch|tensor_map|workspace)\\.cuh"
+    "4 detail/(graph|launch|points|tensor_map|workspace)\\.cuh"
     "4 detail/[a-z]+/dispatch\\.cuh"
     "4 detail/(convergence/choice|assign/queries|update/(sort|scaling|empty))\\.cuh"
     "4 detail/init/[a-z0-9_]+\\.cuh"

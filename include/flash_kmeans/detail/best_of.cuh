@@ -14,6 +14,7 @@
 #include "convergence/choice.cuh"
 #include "launch.cuh"
 #include "lloyd.cuh"
+#include "points.cuh"
 #include "workspace.cuh"
 
 namespace flash_kmeans::detail {
@@ -27,12 +28,12 @@ class best_of {
   // As for lloyd.
   best_of(matrix_view<T const> const& x, matrix_view<acc> const& c, fit_outputs const& out,
           fit_options const& options, assign_plan const& plan, arena& memory)
-      : b_(x.batch_count()), options_(options) {
+      : points_(x, memory), b_(x.batch_count()), options_(options) {
+    matrix_view<compute_t<T> const> points = points_.view();
     if (options.n_init == 1) {
-      fits_.emplace(x, c, out, options, plan, memory);
+      fits_.emplace(points, c, out, options, plan, memory);
       return;
     }
-    matrix_view<T const> points = x;
     copies_ = copies_of(x, options.n_init);
     if (!fit_choice<acc>::repeat(points, copies_)) copies_ = 1;
     choice_.emplace(c, memory);
@@ -51,7 +52,7 @@ class best_of {
       fit_outputs const own{memory.take<std::int32_t>(copies_ * b_ * x.rows)};
       fits_.emplace(points, c_, own, each, plan, memory, copies_);
     });
-    closing_.emplace(x, c, out, options, plan, memory);
+    closing_.emplace(points_.view(), c, out, options, plan, memory);
   }
 
   void prepare() {
@@ -62,6 +63,7 @@ class best_of {
   // As lloyd::queue.
   template <class Stop>
   void queue(cudaStream_t stream, fit_unchanged unchanged, Stop&& stop, bool loops = false) const {
+    if (!unchanged.points) points_.queue(stream);
     if (!closing_) {
       fits_->queue(stream, unchanged, stop, loops);
       return;
@@ -99,9 +101,10 @@ class best_of {
     return copies;
   }
 
+  point_copy<T> points_;
   std::int64_t b_, n_ = 0, copies_ = 1;
   fit_options options_;
-  std::optional<lloyd<T>> fits_, closing_;
+  std::optional<lloyd<compute_t<T>>> fits_, closing_;
   std::optional<fit_choice<acc>> choice_;
   matrix_view<acc> c_;  // of all copies
   acc const* weights_ = nullptr;

@@ -3,6 +3,7 @@
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_fp8.h>
 
 #include <cstdint>
 #include <limits>
@@ -14,18 +15,30 @@
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
 
+template <class T>
+inline constexpr bool is_half_v = std::is_same_v<T, __half> || std::is_same_v<T, __nv_bfloat16>;
+
+// Types of one byte, every value of which __half holds exactly.
+template <class T>
+inline constexpr bool is_narrow_v =
+    std::is_same_v<T, std::int8_t> || std::is_same_v<T, std::uint8_t> ||
+    std::is_same_v<T, __nv_fp8_e4m3>;
+
 // Types that points may have on the GPU.
 template <class T>
-inline constexpr bool is_point_v = std::is_same_v<T, __half> || std::is_same_v<T, __nv_bfloat16> ||
-                                   std::is_same_v<T, float> || std::is_same_v<T, double>;
+inline constexpr bool is_point_v =
+    is_half_v<T> || is_narrow_v<T> || std::is_same_v<T, float> || std::is_same_v<T, double>;
 
 template <class T>
 constexpr void check_point_type() {
-  static_assert(is_point_v<T>, "flash_kmeans: points are __half, __nv_bfloat16, float or double");
+  static_assert(is_point_v<T>,
+                "flash_kmeans: points are __half, __nv_bfloat16, float, double, std::int8_t, "
+                "std::uint8_t or __nv_fp8_e4m3");
 }
 
+// The type that kernels read points of type T in, see point_copy.
 template <class T>
-inline constexpr bool is_half_v = std::is_same_v<T, __half> || std::is_same_v<T, __nv_bfloat16>;
+using compute_t = std::conditional_t<is_narrow_v<T>, __half, T>;
 
 // A constant, since the functions of std::numeric_limits are host code.
 template <class Acc>

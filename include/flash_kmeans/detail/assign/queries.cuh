@@ -9,6 +9,7 @@
 #include "../error.hpp"
 #include "../launch.cuh"
 #include "../math.hpp"
+#include "../points.cuh"
 #include "../workspace.cuh"
 #include "dispatch.cuh"
 #include "kernel_merge_lists.cuh"
@@ -65,21 +66,26 @@ class query {
 
   query(matrix_view<T const> const& x, matrix_view<acc const> const& c, metric of,
         assign_plan const& plan, arena& memory)
-      : masters_(c, of, memory), assignment_(x, masters_.view(), plan, memory, of) {}
+      : points_(x, memory),
+        masters_(c, of, memory),
+        assignment_(points_.view(), masters_.view(), plan, memory, of) {}
 
   // Makes points and centroids ready.
   void start(cudaStream_t stream) {
     assignment_.prepare();
+    points_.queue(stream);
     masters_.queue(stream);
     assignment_.queue_points(stream);
     assignment_.queue_centroids(stream);
   }
 
-  assignment<T> const& search() const { return assignment_; }
+  matrix_view<compute_t<T> const> points() const { return points_.view(); }
+  assignment<compute_t<T>> const& search() const { return assignment_; }
 
  private:
+  point_copy<T> points_;
   query_masters<acc> masters_;
-  assignment<T> assignment_;
+  assignment<compute_t<T>> assignment_;
 };
 
 // The j nearest centroids of each point of a query.

@@ -319,8 +319,12 @@ void queue_gather(matrix_view<T const> const& x, std::int32_t const* order,
   } else if constexpr (sizeof(T) <= 4) {
     if (fits(4)) {
       pieces(std::uint32_t{});
-    } else if constexpr (sizeof(T) == 2) {
-      pieces(std::uint16_t{});
+    } else if constexpr (sizeof(T) <= 2) {
+      if (fits(2)) {
+        pieces(std::uint16_t{});
+      } else if constexpr (sizeof(T) == 1) {
+        pieces(std::uint8_t{});
+      }
     }
   }
 }
