@@ -9,6 +9,7 @@
 #include "detail/best_of.cuh"
 #include "detail/checks.hpp"
 #include "detail/graph.cuh"
+#include "detail/input/dispatch.cuh"
 #include "detail/outputs.hpp"
 #include "types.hpp"
 
@@ -16,6 +17,18 @@ namespace flash_kmeans {
 
 namespace detail {
 inline namespace FLASH_KMEANS_ABI {
+
+// The workspace of fit.
+template <class T>
+struct fit_memory {
+  input_check<T> input;
+  best_of<T> fit;
+
+  fit_memory(matrix_view<T const> const& x, matrix_view<centroid_t<T>> const& c,
+             fit_outputs const& out, fit_options const& options, assign_plan const& plan,
+             arena& memory)
+      : input(x, options.check_input, memory), fit(x, c, out, options, plan, memory) {}
+};
 
 // What fit and fit_async share: stop is lloyd::queue's; ended(lloyd) runs while the workspace is
 // still held.
@@ -26,8 +39,10 @@ assign_kernel run_fit(matrix_view<T const> const& x, matrix_view<centroid_t<T>> 
   check_fit(x, c, out, options);
   assign_plan const plan = plan_assignment<T>(exec);
   workspace block(exec);
-  auto fit =
-      block.lay_out([&](arena& memory) { return best_of<T>(x, c, out, options, plan, memory); });
+  auto pieces =
+      block.lay_out([&](arena& memory) { return fit_memory<T>(x, c, out, options, plan, memory); });
+  pieces.input.run(exec.stream);
+  auto& fit = pieces.fit;
   fit.prepare();
   fit.queue(exec.stream, {}, [&](int iterations) { return stop(fit, iterations); });
   ended(fit);
@@ -68,7 +83,7 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
   detail::check_k_at_most_n(centroids.rows, x.rows);
   detail::check_options(options);
   detail::arena sizing;
-  detail::best_of<T>(x, centroids, {}, options, detail::plan_assignment<T>(exec), sizing);
+  detail::fit_memory<T>(x, centroids, {}, options, detail::plan_assignment<T>(exec), sizing);
   return sizing.used();
 }
 
@@ -78,7 +93,8 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
 /// @param[in] x device, [b][n][d], any strides of matrix_view; __half, __nv_bfloat16, float or
 ///     double, aligned to its element; d >= 1, 1 <= k <= n <= 2^31-1. Rows that start on multiples
 ///     of 16 bytes are read fastest; others, and float points on Hopper, are packed once per fit
-///     (see predict_workspace_bytes). A point with a NaN gets label 0 and makes that centroid NaN.
+///     (see predict_workspace_bytes). A point with a NaN or an
+///     infinity gets label 0 and counts nowhere (fit_status::non_finite).
 /// @param[in,out] centroids device, [b][k][d], float (double for double points), any strides that
 ///     keep problems apart. Read under init_method::given, written always. These are the masters:
 ///     sums and means are never rounded to half. For half and bfloat16 points each assignment
@@ -87,7 +103,7 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
 /// @param[out] outputs device: labels [b][n] int32, and optionally a cluster_index and fit_status
 ///     [b]; a plain label pointer converts. What the fit found out (iterations, converged, shift,
 ///     inertia) stays on the device in the status.
-/// @param[in] options see fit_options
+/// @param[in] options see fit_options; not check_input, which needs a verb that waits
 /// @param[in] exec stream, workspace (fit_workspace_bytes), forced kernel, precision of float
 ///
 /// An empty cluster keeps its centroid. Ties go to the lowest index. A problem of a batch that has
@@ -127,6 +143,7 @@ assign_kernel fit_async(matrix_view<P> const& x, matrix_view<C> const& centroids
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
   detail::check_written_type<P, C>();
+  detail::check_does_not_wait(options);
   return detail::run_fit<T>(
       x, centroids, outputs, options, exec, [](auto const&, int) { return false; },
       [](auto const&) {});
@@ -197,6 +214,7 @@ class fit_plan {
                                      execution const& exec) {
     detail::check_point_type<T>();
     detail::check_fit(x, centroids, outputs, options);
+    detail::check_does_not_wait(options);
     detail::check_pointer(static_cast<char const*>(exec.workspace), "execution.workspace");
     detail::assign_plan const plan = detail::plan_assignment<T>(exec);
     return detail::workspace(exec).lay_out([&](detail::arena& memory) {
@@ -211,6 +229,8 @@ class fit_plan {
 
 /// fit_async, then waits for the stream and returns how it ended.
 ///
+/// With options.check_input it first reads the points, waits, and throws std::invalid_argument
+/// where one is not finite, with nothing written but the workspace.
 /// Looks at the device every 4 iterations and stops queuing once all problems have converged;
 /// results are those of fit_async to the bit. Cannot be captured into a graph.
 template <class P, class C>

@@ -248,8 +248,9 @@ struct fit_options {
   int n_init = 1;
   /// Points that k-means++ draws for each centroid, 0 to 64; 0: 2 + floor(ln k), as scikit-learn.
   int candidates = 0;
-  /// Throw std::invalid_argument for points with a NaN or an infinity, instead of leaving them out;
-  /// see fit_status::non_finite.
+  /// Throw std::invalid_argument that names the first point with a NaN or an infinity, before
+  /// anything is written, instead of leaving such points out (see fit_status::non_finite). Costs one
+  /// pass over the points, for which fit waits; verbs that do not wait refuse it.
   bool check_input = false;
 };
 

@@ -468,6 +468,24 @@ TYPED_TEST(errors, small_options) {
       "options.weights", "0x");
 }
 
+// What needs a look at the device is refused by verbs that do not wait.
+TYPED_TEST(errors, small_verbs_that_do_not_wait) {
+  using T = TypeParam;
+  scene<T> s;
+  arguments<T> a = s.good();
+  a.options.check_input = true;
+  for (verb<T> const& v : verbs<T>()) {
+    if (std::string(v.name) == "fit_async") {
+      expect_invalid_and_nothing_queued(v, a, "options.check_input", "true");
+    }
+  }
+  verb<T> const plan{"fit_plan", kFit, [](arguments<T> const& b) {
+                       fk::fit_plan<T>(b.x, b.c, {b.labels, b.index, b.status}, b.options, b.exec);
+                     }};
+  expect_invalid_and_nothing_queued(plan, a, "options.check_input", "true");
+  EXPECT_TRUE(s.untouched());
+}
+
 TYPED_TEST(errors, small_query_options) {
   using T = TypeParam;
   using A = arguments<T>;
