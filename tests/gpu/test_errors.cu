@@ -57,6 +57,7 @@ struct arguments {
   C* distances = nullptr;
   fk::cluster_index index;
   fk::fit_status* status = nullptr;
+  fk::iteration_record* records = nullptr;
   double* scalars = nullptr;
   fk::fit_options options;
   fk::query_options query;
@@ -133,7 +134,9 @@ template <class T>
 std::vector<verb<T>> verbs() {
   using C = centroid_of<T>;
   using A = arguments<T>;
-  auto const fit_out = [](A const& a) { return fk::fit_outputs{a.labels, a.index, a.status}; };
+  auto const fit_out = [](A const& a) {
+    return fk::fit_outputs{a.labels, a.index, a.status, a.records};
+  };
   auto const predict_out = [](A const& a) { return fk::predict_outputs<C>{a.labels, a.distances}; };
   auto const top_k_out = [](A const& a) { return fk::top_k_outputs<C>{a.labels, a.distances}; };
   auto const update_out = [](A const& a) { return fk::update_outputs{a.index, a.scalars}; };
@@ -473,17 +476,34 @@ TYPED_TEST(errors, small_verbs_that_do_not_wait) {
   using T = TypeParam;
   scene<T> s;
   arguments<T> a = s.good();
-  a.options.check_input = true;
-  for (verb<T> const& v : verbs<T>()) {
-    if (std::string(v.name) == "fit_async") {
-      expect_invalid_and_nothing_queued(v, a, "options.check_input", "true");
-    }
+  std::vector<verb<T>> all = verbs<T>();
+  all.push_back({"fit_plan", kFit, [](arguments<T> const& b) {
+                   fk::fit_plan<T>(b.x, b.c, {b.labels, b.index, b.status}, b.options, b.exec);
+                 }});
+  arguments<T> checked = a, told = a;
+  checked.options.check_input = true;
+  told.options.progress = [](int, double) { return true; };
+  for (verb<T> const& v : all) {
+    if (v.kind != kFit || std::string(v.name) == "fit") continue;
+    expect_invalid_and_nothing_queued(v, checked, "options.check_input", "true");
+    expect_invalid_and_nothing_queued(v, told, "options.progress", "a function");
   }
-  verb<T> const plan{"fit_plan", kFit, [](arguments<T> const& b) {
-                       fk::fit_plan<T>(b.x, b.c, {b.labels, b.index, b.status}, b.options, b.exec);
-                     }};
-  expect_invalid_and_nothing_queued(plan, a, "options.check_input", "true");
   EXPECT_TRUE(s.untouched());
+}
+
+TYPED_TEST(errors, small_records) {
+  using T = TypeParam;
+  using A = arguments<T>;
+  auto const some = [](A& a) { return reinterpret_cast<fk::iteration_record*>(a.status); };
+  expect_all_refuse<T>(
+      kFit, [&](A& a) { a.records = off_by_a_byte(some(a)); }, "records", "0x");
+  expect_all_refuse<T>(
+      kFit,
+      [&](A& a) {
+        a.records = some(a);
+        a.options.n_init = 2;
+      },
+      "options.n_init", "2");
 }
 
 TYPED_TEST(errors, small_query_options) {
