@@ -45,7 +45,7 @@ struct update_bench {
     stopwatch watch(queue, env.seconds, env.l2_bytes);
     auto const point_bytes = static_cast<std::int64_t>(data.points.bytes());
     auto const restart = [&] { centroids.copy_from(first, queue); };
-    auto const update = [&] { fk::update_centroids_async(x, labels.data(), c, {}, where); };
+    auto const update = [&] { fk::update_centroids_async(x, labels.data(), c, {}, {}, where); };
     // Times one way of calling it, after a look at what it computes.
     auto const measure = [&](char const* what, auto const& call) {
       restart();

@@ -477,16 +477,18 @@ run_result run_points(options const& o, flash_kmeans::fit_options const& fit, va
   flash_kmeans::host::execution exec;
   exec.threads = o.threads;
   progress.say("starting on the CPU");
-  exec.progress = [&](int iteration, double) {
+  flash_kmeans::fit_options told = fit;
+  told.progress = [&](int iteration, double) {
     progress.say("iteration " + std::to_string(iteration) + " of at most " +
                  std::to_string(o.fit.max_iterations) + " on the CPU");
+    return true;
   };
   return std::visit(
       [&](auto const& held) -> run_result {
         using point = typename std::decay_t<decltype(held)>::value_type;
         if constexpr (std::is_arithmetic_v<point> &&
                       std::is_same_v<flash_kmeans::centroid_t<point>, C>) {
-          return run_on_cpu(held, r.n, r.d, centroids, r.k, labels, fit, exec);
+          return run_on_cpu(held, r.n, r.d, centroids, r.k, labels, told, exec);
         } else {
           throw std::logic_error("points and centroids do not go together");
         }

@@ -9,6 +9,7 @@
 #include "detail/best_of.cuh"
 #include "detail/checks.hpp"
 #include "detail/graph.cuh"
+#include "detail/input/dispatch.cuh"
 #include "detail/outputs.hpp"
 #include "types.hpp"
 
@@ -16,6 +17,18 @@ namespace flash_kmeans {
 
 namespace detail {
 inline namespace FLASH_KMEANS_ABI {
+
+// The workspace of fit.
+template <class T>
+struct fit_memory {
+  input_check<T> input;
+  best_of<T> fit;
+
+  fit_memory(matrix_view<T const> const& x, matrix_view<centroid_t<T>> const& c,
+             fit_outputs const& out, fit_options const& options, assign_plan const& plan,
+             arena& memory)
+      : input(x, options.check_input, memory), fit(x, c, out, options, plan, memory) {}
+};
 
 // What fit and fit_async share: stop is lloyd::queue's; ended(lloyd) runs while the workspace is
 // still held.
@@ -26,8 +39,10 @@ assign_kernel run_fit(matrix_view<T const> const& x, matrix_view<centroid_t<T>> 
   check_fit(x, c, out, options);
   assign_plan const plan = plan_assignment<compute_t<T>>(exec);
   workspace block(exec);
-  auto fit =
-      block.lay_out([&](arena& memory) { return best_of<T>(x, c, out, options, plan, memory); });
+  auto pieces =
+      block.lay_out([&](arena& memory) { return fit_memory<T>(x, c, out, options, plan, memory); });
+  pieces.input.run(exec.stream);
+  auto& fit = pieces.fit;
   fit.prepare();
   fit.queue(exec.stream, {}, [&](int iterations) { return stop(fit, iterations); });
   ended(fit);
@@ -49,6 +64,7 @@ inline namespace FLASH_KMEANS_ABI {
 /// @endcode
 /// @param[in] options as for fit
 /// @param[in] exec kernel and precision count
+/// @param[in] outputs only whether records are asked for: these take 4 bytes a point and 4 a cluster
 ///
 /// Where points are not packed (see predict_workspace_bytes) no more than 24 bytes a point, 20
 /// bytes a centroid's coordinate and 4 MiB a problem for half and bfloat16, and what
@@ -60,7 +76,8 @@ inline namespace FLASH_KMEANS_ABI {
 /// a device.
 template <class P, class C>
 std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids,
-                                fit_options const& options = {}, execution const& exec = {}) {
+                                fit_options const& options = {}, execution const& exec = {},
+                                fit_outputs const& outputs = {}) {
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
   detail::check_written_type<P, C>();
@@ -68,8 +85,8 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
   detail::check_k_at_most_n(centroids.rows, x.rows);
   detail::check_options(options);
   detail::arena sizing;
-  detail::best_of<T>(x, centroids, {}, options, detail::plan_assignment<detail::compute_t<T>>(exec),
-                     sizing);
+  detail::fit_memory<T>(x, centroids, outputs, options,
+                        detail::plan_assignment<detail::compute_t<T>>(exec), sizing);
   return sizing.used();
 }
 
@@ -90,10 +107,12 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
 ///     sums and means are never rounded to half. For half and bfloat16 points each assignment
 ///     multiplies a copy that is rounded to the type of the points, and labels are exact for that
 ///     copy.
-/// @param[out] outputs device: labels [b][n] int32, and optionally a cluster_index and fit_status
-///     [b]; a plain label pointer converts. What the fit found out (iterations, converged, shift,
-///     inertia) stays on the device in the status.
-/// @param[in] options see fit_options
+/// @param[out] outputs device: labels [b][n] int32, and optionally a cluster_index, fit_status [b]
+///     and iteration_records [b][max_iterations]; a plain label pointer converts. What the fit found
+///     out (iterations, converged, shift, inertia) stays on the device in the status. Records cost
+///     an iteration four kernels and one more read of the points, and small problems their one
+///     kernel; without them nothing of that is there.
+/// @param[in] options see fit_options; not check_input and progress, which need a verb that waits
 /// @param[in] exec stream, workspace (fit_workspace_bytes), forced kernel, precision of float
 ///
 /// An empty cluster keeps its centroid. Ties go to the lowest index. A problem of a batch that has
@@ -133,6 +152,7 @@ assign_kernel fit_async(matrix_view<P> const& x, matrix_view<C> const& centroids
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
   detail::check_written_type<P, C>();
+  detail::check_does_not_wait(options);
   return detail::run_fit<T>(
       x, centroids, outputs, options, exec, [](auto const&, int) { return false; },
       [](auto const&) {});
@@ -203,6 +223,7 @@ class fit_plan {
                                      execution const& exec) {
     detail::check_point_type<T>();
     detail::check_fit(x, centroids, outputs, options);
+    detail::check_does_not_wait(options);
     detail::check_pointer(static_cast<char const*>(exec.workspace), "execution.workspace");
     detail::assign_plan const plan = detail::plan_assignment<detail::compute_t<T>>(exec);
     return detail::workspace(exec).lay_out([&](detail::arena& memory) {
@@ -217,8 +238,10 @@ class fit_plan {
 
 /// fit_async, then waits for the stream and returns how it ended.
 ///
-/// Looks at the device every 4 iterations and stops queuing once all problems have converged;
-/// results are those of fit_async to the bit. Cannot be captured into a graph.
+/// With options.check_input it first reads the points, waits, and throws std::invalid_argument
+/// where one is not finite, with nothing written but the workspace.
+/// Looks at the device every 4 iterations, tells options.progress, and stops queuing once all
+/// problems have converged; results are those of fit_async to the bit. Cannot be captured into a graph.
 template <class P, class C>
 fit_result fit(matrix_view<P> const& x, matrix_view<C> const& centroids, fit_outputs const& outputs,
                fit_options const& options = {}, execution const& exec = {}) {
@@ -227,13 +250,22 @@ fit_result fit(matrix_view<P> const& x, matrix_view<C> const& centroids, fit_out
   detail::check_written_type<P, C>();
   constexpr int kLook = 4;
   std::vector<fit_status> status;
+  bool goes_on = true;
+  auto const tell = [&](auto const& fit, int iterations) {
+    status.resize(static_cast<std::size_t>(fit.problems()));
+    detail::fetch(status.data(), fit.fits_status(), status.size(), exec.stream, "fit");
+    double shift = 0;
+    for (fit_status const& own : status) shift += own.iterations == iterations ? own.shift : 0;
+    goes_on = options.progress(iterations, shift);
+  };
   assign_kernel const kernel = detail::run_fit<T>(
       x, centroids, outputs, options, exec,
       [&](auto const& fit, int iterations) {
-        if (iterations % kLook != 0) return false;
+        if (iterations == 0 || iterations % kLook != 0) return !goes_on;
         std::int32_t running = 0;
         detail::fetch(&running, fit.running(), 1, exec.stream, "fit");
-        return running == 0;
+        if (options.progress) tell(fit, iterations);
+        return running == 0 || !goes_on;
       },
       [&](auto const& fit) {
         status.resize(static_cast<std::size_t>(x.batch_count()));

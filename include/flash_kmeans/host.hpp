@@ -12,7 +12,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <functional>
 #include <type_traits>
 #include <vector>
 
@@ -39,11 +38,6 @@ struct execution {
   /// uses fewer where the work is too small or the system gives no more, and joins all that it
   /// started before it returns or throws. Results do not depend on it.
   int threads = 0;
-  /// fit only, optional: called on the calling thread after each update, with the number of updates
-  /// so far (from 1, and anew for each of options.n_init seedings) and the sum of the squared distances that centroids moved in it, over the
-  /// problems of the batch that had not converged before. An exception that it throws ends the fit
-  /// and reaches the caller; the outputs then hold unfinished values.
-  std::function<void(int iteration, double shift)> progress{};
 };
 
 /// First centroids of a fit; each is a point as it lies. What each init_method does:
@@ -348,10 +342,10 @@ double update_centroids(matrix_view<P> x, std::int32_t const* labels, matrix_vie
 /// @param[in,out] centroids host [b][k][d], float (double for double points); in for
 ///     init_method::given
 /// @param[out] out labels: host [b][n] int32, contiguous, required (a plain pointer converts);
-///     index, status: optional, default none; status is host [b]
+///     index, status, records: optional, default none; status is host [b], records [b][max_iterations]
 /// @param[in] options default: euclidean, at most 300 updates, tolerance 1e-4, random, seed 0,
 ///     closing assignment; weights host [b][n], default all 1
-/// @param[in] exec threads >= 0, default 0 (all); progress, default none
+/// @param[in] exec threads >= 0, default 0 (all)
 ///
 /// Returns most iterations over the problems, whether all converged, inertia and non-finite points
 /// summed over the batch (inertia NaN without the closing assignment) and assign_kernel::host.
@@ -364,8 +358,8 @@ double update_centroids(matrix_view<P> x, std::int32_t const* labels, matrix_vie
 /// Throws: std::invalid_argument, with nothing written, for null or misaligned pointers, shapes or
 /// strides out of range or not matching, k > n, max_iterations < 1, a tolerance that is negative or
 /// not finite, an unknown init, metric or empty_cluster, n_init < 1, n_init > 1 with given centroids
-/// or without the closing assignment, candidates outside [0, 64], weights of the wrong type or with a value that is negative or not finite, with check_input the first point that
-/// is not finite, a negative number of threads; std::bad_alloc; whatever progress throws.
+/// with records or without the closing assignment, candidates outside [0, 64], weights of the wrong type or with a value that is negative or not finite, with check_input the first point that
+/// is not finite, a negative number of threads; std::bad_alloc; whatever options.progress throws.
 ///
 /// @code{.cpp}
 /// std::vector<float> points = ..., centroids(k * d);
@@ -403,7 +397,7 @@ fit_result fit(matrix_view<P> x, matrix_view<C> centroids, fit_outputs const& ou
 
   std::vector<fit_status> const status = cpu::run_best_fit<P, compute>(
       workers, shared,
-      {x, centroids, out.labels, options, options.seed, facts, bounds, exec.progress});
+      {x, centroids, out.labels, options, options.seed, facts, bounds, out.records});
 
   if (detail::wanted(out.index)) {
     cpu::for_each_problem(workers, shared, b, static_cast<double>(n),

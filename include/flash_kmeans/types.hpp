@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -248,9 +249,20 @@ struct fit_options {
   int n_init = 1;
   /// Points that k-means++ draws for each centroid, 0 to 64; 0: 2 + floor(ln k), as scikit-learn.
   int candidates = 0;
-  /// Throw std::invalid_argument for points with a NaN or an infinity, instead of leaving them out;
-  /// see fit_status::non_finite.
+  /// Throw std::invalid_argument that names the first point with a NaN or an infinity, before
+  /// anything is written, instead of leaving such points out (see fit_status::non_finite). Costs one
+  /// pass over the points, for which fit waits; verbs that do not wait refuse it.
   bool check_input = false;
+  /// Called by fit on the calling thread with the number of updates so far (from 1, and anew for each
+  /// seeding; on the GPU seedings that run side by side count as one) and the sum of the squared
+  /// distances that centroids moved in the last of them, over the problems that took part in it.
+  /// Returns whether to go on. With false the fit ends as at max_iterations, its closing assignment
+  /// included, and no other seeding begins. An exception that it throws ends the fit and reaches the
+  /// caller; the outputs then hold unfinished values.
+  /// On the CPU after every update. On the GPU after every fourth that is not the last, where fit
+  /// looks at the device anyway, and not for small problems, whose updates are one launch; verbs that
+  /// do not wait refuse it.
+  std::function<bool(int iteration, double shift)> progress{};
 };
 
 /// What a query (predict, top_k, transform, inertia) is to do.
@@ -340,6 +352,18 @@ struct fit_status {
   std::int64_t non_finite = 0;
 };
 
+/// What happened in one iteration of a problem: an assignment and the update from it.
+struct iteration_record {
+  double inertia;  ///< as fit_status::inertia, of the assignment: distances to the centroids that the
+                   ///< points were assigned to, before the update
+  double shift;    ///< sum of the squared distances that the centroids moved in the update
+  /// Points whose label is not that of the iteration before; in the first one all. Those that are
+  /// not finite have none.
+  std::int64_t moved;
+  /// Clusters without points that weigh something, before fit_options::empty_cluster fills them.
+  std::int64_t empty;
+};
+
 /// What is as it was when the last fit of a fit_plan ended, so that the next one need not make it
 /// ready again.
 struct fit_unchanged {
@@ -354,11 +378,15 @@ struct fit_outputs {
   std::int32_t* labels = nullptr;  ///< [b][n], contiguous, required
   cluster_index index{};           ///< optional by-products
   fit_status* status = nullptr;    ///< [b], optional
+  /// [b][fit_options::max_iterations], optional; needs n_init = 1. Entry i is written by update i +
+  /// 1; those of updates that a problem did not need stay as they are.
+  iteration_record* records = nullptr;
 
   fit_outputs() = default;
   /// From labels alone, or with more.
-  fit_outputs(std::int32_t* labels_, cluster_index index_ = {}, fit_status* status_ = nullptr)
-      : labels(labels_), index(index_), status(status_) {}
+  fit_outputs(std::int32_t* labels_, cluster_index index_ = {}, fit_status* status_ = nullptr,
+              iteration_record* records_ = nullptr)
+      : labels(labels_), index(index_), status(status_), records(records_) {}
 };
 
 /// What predict writes. A plain label pointer converts. C is the type of the centroids.

@@ -10,6 +10,7 @@
 #include "detail/kernel_sum.cuh"
 #include "detail/points.cuh"
 #include "detail/update/dispatch.cuh"
+#include "detail/update/scaling.cuh"
 #include "detail/workspace.cuh"
 #include "types.hpp"
 
@@ -18,23 +19,28 @@ namespace flash_kmeans {
 namespace detail {
 inline namespace FLASH_KMEANS_ABI {
 
-// The workspace of update_centroids and sum_by_cluster: an update, and shifts for a caller who
-// wants them on the host.
+// The workspace of update_centroids and sum_by_cluster: factors of the points' rows, an update, and
+// shifts for a caller who wants them on the host.
 template <class T>
 struct update_memory {
+  using acc = centroid_t<T>;
   point_copy<T> points;
+  point_scaling<compute_t<T>> scaling;
   centroid_update<compute_t<T>> update;
   double* shift;
 
-  update_memory(matrix_view<T const> const& x, matrix_view<centroid_t<T>> const& c, arena& memory)
+  update_memory(matrix_view<T const> const& x, matrix_view<acc> const& c,
+                update_options const& options, arena& memory)
       : points(x, memory),
-        update(points.view(), c, {}, memory),
+        scaling(points.view(), options.metric, options.weights.template get<acc>(), memory),
+        update(points.view(), c, {scaling.rows()}, memory),
         shift(memory.take<double>(x.batch_count())) {}
 
   // What an update that stands alone needs first.
   void start(cudaStream_t stream) {
     update.prepare();
     points.queue(stream);
+    scaling.queue(stream);
     check_cuda(
         cudaMemsetAsync(update.counters(), 0,
                         static_cast<std::size_t>(update.counter_count()) * sizeof(std::uint32_t),
@@ -47,14 +53,17 @@ struct update_memory {
 template <class T, class Ended>
 void run_update(matrix_view<T const> const& x, std::int32_t const* labels,
                 matrix_view<centroid_t<T>> const& c, update_outputs const& out, bool shift_wanted,
-                execution const& exec, Ended&& ended) {
+                update_options const& options, execution const& exec, Ended&& ended) {
   check_views(x, c);
   check_written(c);
   check_pointer(labels, "labels");
   check_index(out.index);
   check_optional(out.shift, "shift");
+  check_metric(options.metric);
+  check_weights<centroid_t<T>>(options.weights);
   workspace block(exec);
-  auto pieces = block.lay_out([&](arena& memory) { return update_memory<T>(x, c, memory); });
+  auto pieces =
+      block.lay_out([&](arena& memory) { return update_memory<T>(x, c, options, memory); });
   auto& update = pieces.update;
   pieces.start(exec.stream);
   update.template queue<plain_form<compute_t<T>>>(labels, out.index, {}, {}, exec.stream);
@@ -72,36 +81,52 @@ void run_update(matrix_view<T const> const& x, std::int32_t const* labels,
 inline namespace FLASH_KMEANS_ABI {
 
 /// Bytes of execution::workspace that update_centroids and update_centroids_async need for these
-/// shapes on the current device: for points of one byte a value what half points need and 2 bytes a
-/// value, d rounded up to a multiple of 8. The data pointers are not read and may be null.
+/// shapes and options on the current device.
+///
+/// @param[in] x,centroids shapes, strides and batch as for update_centroids_async; the data is not
+///     read, and pointers may be null
+/// @param[in] options as for update_centroids_async; weights are not read
+///
+/// Points of one byte a value need what half points need and 2 bytes a value, d rounded up to a
+/// multiple of 8. Synchronises nothing. Throws std::invalid_argument for a bad shape or an unknown metric,
+/// cuda_error without a device.
 template <class P, class C>
-std::size_t update_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids) {
+std::size_t update_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids,
+                                   update_options const& options = {}) {
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
   detail::check_written_type<P, C>();
   detail::check_shapes(x, centroids);
+  detail::check_metric(options.metric);
   detail::arena sizing;
-  detail::update_memory<T>(x, centroids, sizing);
+  detail::update_memory<T>(x, centroids, options, sizing);
   return sizing.used();
 }
 
-/// Moves every centroid to the mean of its points, queued on the stream.
+/// Moves every centroid to the mean of its points, or under cosine to the mean of their directions
+/// scaled to length 1, queued on the stream.
 ///
 /// @param[in] x device, [b][n][d], as for fit; points of one byte a value are converted to half
 ///     first
 /// @param[in] labels device, [b][n] int32. A point whose label is outside [0, k) counts nowhere; in
 ///     cluster_index.order such points come last, and offsets[k] is the number of points that
-///     count.
+///     count. Nor does a row of zeros count in a mean of directions.
 /// @param[in,out] centroids device, [b][k][d], float (double for double points); a cluster without
-///     points keeps its centroid; k may exceed n
+///     points, with points that all weigh 0, or with directions that add up to nothing keeps its
+///     centroid; k may exceed n
 /// @param[out] outputs device, all optional: cluster_index, and shift [b] double, the sum of the
 ///     squared distances that the centroids moved
+/// @param[in] options metric, default euclidean; weights, device [b][n], default all 1, whose values
+///     are not checked
 /// @param[in] exec stream, workspace (update_workspace_bytes)
 ///
+/// A NaN or an infinity among a cluster's points goes into its centroid; a label of -1 leaves such a
+/// point out.
 /// Sums run in the centroids' type inside runs of points and in double between them, always in the
-/// same order: deterministic, no float atomics. Cost: one read of the points, and 16 b n bytes (60
-/// with more than 2047 clusters) for the sort; for points of one byte a value one more read of them
-/// and the write and read of their copy in half.
+/// same order: deterministic, no float atomics. Cost: one read of the points (cosine: two), and 16 b
+/// n bytes (52 with more than 2048 clusters) for the sort; for points of one byte a value one more
+/// read of them and the write and read of their copy in half. Workspace: under cosine 4 b n bytes
+/// more (8 for double points), with weights twice that.
 /// Synchronises nothing and, given a workspace, allocates nothing; can be captured into a CUDA
 /// graph.
 /// Throws std::invalid_argument naming argument and value before anything is queued, and
@@ -109,11 +134,11 @@ std::size_t update_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const
 template <class P, class C>
 void update_centroids_async(matrix_view<P> const& x, std::int32_t const* labels,
                             matrix_view<C> const& centroids, update_outputs const& outputs = {},
-                            execution const& exec = {}) {
+                            update_options const& options = {}, execution const& exec = {}) {
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
   detail::check_written_type<P, C>();
-  detail::run_update<T>(x, labels, centroids, outputs, outputs.shift != nullptr, exec,
+  detail::run_update<T>(x, labels, centroids, outputs, outputs.shift != nullptr, options, exec,
                         [](double const*) {});
 }
 
@@ -121,14 +146,15 @@ void update_centroids_async(matrix_view<P> const& x, std::int32_t const* labels,
 template <class P, class C>
 double update_centroids(matrix_view<P> const& x, std::int32_t const* labels,
                         matrix_view<C> const& centroids, update_outputs const& outputs = {},
-                        execution const& exec = {}) {
+                        update_options const& options = {}, execution const& exec = {}) {
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
   detail::check_written_type<P, C>();
   double total = 0;
-  detail::run_update<T>(x, labels, centroids, outputs, true, exec, [&](double const* shift) {
-    total = detail::fetch_sum(shift, x.batch_count(), exec.stream, "update_centroids");
-  });
+  detail::run_update<T>(
+      x, labels, centroids, outputs, true, options, exec, [&](double const* shift) {
+        total = detail::fetch_sum(shift, x.batch_count(), exec.stream, "update_centroids");
+      });
   return total;
 }
 
@@ -159,7 +185,7 @@ void sum_by_cluster_async(matrix_view<P> const& x, std::int32_t const* labels,
   detail::check_pointer(labels, "labels");
   detail::workspace block(exec);
   auto pieces = block.lay_out(
-      [&](detail::arena& memory) { return detail::update_memory<T>(x, sums, memory); });
+      [&](detail::arena& memory) { return detail::update_memory<T>(x, sums, {}, memory); });
   pieces.start(exec.stream);
   pieces.update.queue_sums(labels, exec.stream);
 }

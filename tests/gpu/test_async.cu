@@ -212,10 +212,15 @@ TYPED_TEST(async, small_other_verbs_in_an_exact_workspace) {
     // Takes the labels that predict_async has queued before it.
     index_buffers const index(1, s.n, s.k);
     guarded_buffer<double> const shift(1);
-    exact_workspace const for_update(fk::update_workspace_bytes(points.const_view(), moved.view()));
+    device_buffer<C> const weights(std::vector<C>(static_cast<std::size_t>(s.n), C(2)));
+    fk::update_options directions;
+    directions.metric = fk::metric::cosine;
+    directions.weights = weights.data();
+    exact_workspace const for_update(
+        fk::update_workspace_bytes(points.const_view(), moved.view(), directions));
     fk::update_outputs const update_out{index.view(), shift.data()};
     fk::update_centroids_async(points.const_view(), labels.data(), moved.view(), update_out,
-                               for_update.on(stream));
+                               directions, for_update.on(stream));
 
     fk::fit_options options;
     options.seed = 3;
@@ -240,8 +245,8 @@ TYPED_TEST(async, small_other_verbs_in_an_exact_workspace) {
     EXPECT_TRUE(same_bits(all.download(), plain_all.download()));
     EXPECT_TRUE(index_matches(index_values(index), 0, s.n, s.k, plain.labels));
     device_matrices<C> const moved_plainly(c);
-    double const plain_shift =
-        fk::update_centroids(points.const_view(), labels.data(), moved_plainly.view());
+    double const plain_shift = fk::update_centroids(points.const_view(), labels.data(),
+                                                    moved_plainly.view(), {}, directions);
     EXPECT_EQ(shift.download()[0], plain_shift);
     EXPECT_TRUE(same_bits(moved.download(), moved_plainly.download()));
     if (s.k <= s.n) {
@@ -433,7 +438,7 @@ TYPED_TEST(async, nothing_waits_for_the_stream) {
     SCOPED_TRACE("update_centroids_async");
     fk::update_outputs const out{buffers.index.view(), scalars.data()};
     expect_it_does_not_wait(stream, memory, [&](fk::execution const& exec) {
-      fk::update_centroids_async(x, buffers.labels.data(), c, out, exec);
+      fk::update_centroids_async(x, buffers.labels.data(), c, out, {}, exec);
     });
   }
   {
@@ -863,7 +868,7 @@ TYPED_TEST(async, small_other_verbs_are_captured) {
     fk::top_k_async(points.const_view(), centroids.const_view(), kJ, near_out, inner, exec);
     fk::transform_async(points.const_view(), centroids.const_view(),
                         fk::matrix_view<C>(all.data(), 300, 20), {}, exec);
-    fk::update_centroids_async(points.const_view(), labels.data(), centroids.view(), update_out,
+    fk::update_centroids_async(points.const_view(), labels.data(), centroids.view(), update_out, {},
                                exec);
   };
   queue();

@@ -57,9 +57,11 @@ struct arguments {
   C* distances = nullptr;
   fk::cluster_index index;
   fk::fit_status* status = nullptr;
+  fk::iteration_record* records = nullptr;
   double* scalars = nullptr;
   fk::fit_options options;
   fk::query_options query;
+  fk::update_options update;
   fk::execution exec;
 };
 
@@ -117,11 +119,12 @@ enum : unsigned {
   kTopK = 512,
   kTransform = 1024,
   kRuns = kFit | kPredict | kInertia | kUpdate | kInit | kTopK | kTransform,
-  kSizes = 32,       // *_workspace_bytes of all verbs but fit, top_k and init_centroids
-  kFitSize = 64,     // fit_workspace_bytes
-  kTopKSize = 2048,  // top_k_workspace_bytes
-  kInitSize = 4096,  // init_workspace_bytes
-  kAll = kRuns | kSizes | kFitSize | kTopKSize | kInitSize,
+  kSizes = 32,         // *_workspace_bytes of all verbs but the following
+  kFitSize = 64,       // fit_workspace_bytes
+  kTopKSize = 2048,    // top_k_workspace_bytes
+  kInitSize = 4096,    // init_workspace_bytes
+  kUpdateSize = 8192,  // update_workspace_bytes
+  kAll = kRuns | kSizes | kFitSize | kTopKSize | kInitSize | kUpdateSize,
   // Other rows by cluster, which have no centroids.
   kSum = 128,
   kGather = 256
@@ -131,7 +134,9 @@ template <class T>
 std::vector<verb<T>> verbs() {
   using C = centroid_of<T>;
   using A = arguments<T>;
-  auto const fit_out = [](A const& a) { return fk::fit_outputs{a.labels, a.index, a.status}; };
+  auto const fit_out = [](A const& a) {
+    return fk::fit_outputs{a.labels, a.index, a.status, a.records};
+  };
   auto const predict_out = [](A const& a) { return fk::predict_outputs<C>{a.labels, a.distances}; };
   auto const top_k_out = [](A const& a) { return fk::top_k_outputs<C>{a.labels, a.distances}; };
   auto const update_out = [](A const& a) { return fk::update_outputs{a.index, a.scalars}; };
@@ -155,9 +160,13 @@ std::vector<verb<T>> verbs() {
       {"transform_async", kTransform,
        [](A const& a) { fk::transform_async(a.x, a.c, a.all, a.query, a.exec); }},
       {"update_centroids", kUpdate,
-       [=](A const& a) { fk::update_centroids(a.x, a.labels, a.c, update_out(a), a.exec); }},
+       [=](A const& a) {
+         fk::update_centroids(a.x, a.labels, a.c, update_out(a), a.update, a.exec);
+       }},
       {"update_centroids_async", kUpdate,
-       [=](A const& a) { fk::update_centroids_async(a.x, a.labels, a.c, update_out(a), a.exec); }},
+       [=](A const& a) {
+         fk::update_centroids_async(a.x, a.labels, a.c, update_out(a), a.update, a.exec);
+       }},
       {"init_centroids", kInit,
        [](A const& a) { fk::init_centroids(a.x, a.c, a.options, a.exec); }},
       {"init_centroids_async", kInit,
@@ -174,7 +183,8 @@ std::vector<verb<T>> verbs() {
        [](A const& a) { fk::transform_workspace_bytes(a.x, a.c, a.query); }},
       {"top_k_workspace_bytes", kTopKSize,
        [](A const& a) { fk::top_k_workspace_bytes(a.x, a.c, a.j, a.query); }},
-      {"update_workspace_bytes", kSizes, [](A const& a) { fk::update_workspace_bytes(a.x, a.c); }},
+      {"update_workspace_bytes", kUpdateSize,
+       [](A const& a) { fk::update_workspace_bytes(a.x, a.c, a.update); }},
       {"sum_by_cluster", kSum, [](A const& a) { fk::sum_by_cluster(a.x, a.labels, a.c, a.exec); }},
       {"sum_by_cluster_async", kSum,
        [](A const& a) { fk::sum_by_cluster_async(a.x, a.labels, a.c, a.exec); }},
@@ -461,6 +471,41 @@ TYPED_TEST(errors, small_options) {
       "options.weights", "0x");
 }
 
+// What needs a look at the device is refused by verbs that do not wait.
+TYPED_TEST(errors, small_verbs_that_do_not_wait) {
+  using T = TypeParam;
+  scene<T> s;
+  arguments<T> a = s.good();
+  std::vector<verb<T>> all = verbs<T>();
+  all.push_back({"fit_plan", kFit, [](arguments<T> const& b) {
+                   fk::fit_plan<T>(b.x, b.c, {b.labels, b.index, b.status}, b.options, b.exec);
+                 }});
+  arguments<T> checked = a, told = a;
+  checked.options.check_input = true;
+  told.options.progress = [](int, double) { return true; };
+  for (verb<T> const& v : all) {
+    if (v.kind != kFit || std::string(v.name) == "fit") continue;
+    expect_invalid_and_nothing_queued(v, checked, "options.check_input", "true");
+    expect_invalid_and_nothing_queued(v, told, "options.progress", "a function");
+  }
+  EXPECT_TRUE(s.untouched());
+}
+
+TYPED_TEST(errors, small_records) {
+  using T = TypeParam;
+  using A = arguments<T>;
+  auto const some = [](A& a) { return reinterpret_cast<fk::iteration_record*>(a.status); };
+  expect_all_refuse<T>(
+      kFit, [&](A& a) { a.records = off_by_a_byte(some(a)); }, "records", "0x");
+  expect_all_refuse<T>(
+      kFit,
+      [&](A& a) {
+        a.records = some(a);
+        a.options.n_init = 2;
+      },
+      "options.n_init", "2");
+}
+
 TYPED_TEST(errors, small_query_options) {
   using T = TypeParam;
   using A = arguments<T>;
@@ -488,6 +533,38 @@ TYPED_TEST(errors, small_query_options) {
           a.query.weights = off_by_a_byte(some_doubles);
         } else {
           a.query.weights = off_by_a_byte(some_floats);
+        }
+      },
+      "options.weights", "0x");
+}
+
+TYPED_TEST(errors, small_update_options) {
+  using T = TypeParam;
+  using A = arguments<T>;
+  expect_all_refuse<T>(
+      kUpdate | kUpdateSize, [](A& a) { a.update.metric = static_cast<fk::metric>(9); },
+      "options.metric", "9");
+  // Weights of the other type, and ones that lie between two elements.
+  constexpr bool kDouble = std::is_same_v<T, double>;
+  float const some_floats[2]{};
+  double const some_doubles[2]{};
+  expect_all_refuse<T>(
+      kUpdate,
+      [&](A& a) {
+        if (kDouble) {
+          a.update.weights = some_floats;
+        } else {
+          a.update.weights = some_doubles;
+        }
+      },
+      "options.weights", kDouble ? "float" : "double");
+  expect_all_refuse<T>(
+      kUpdate,
+      [&](A& a) {
+        if (kDouble) {
+          a.update.weights = off_by_a_byte(some_doubles);
+        } else {
+          a.update.weights = off_by_a_byte(some_floats);
         }
       },
       "options.weights", "0x");
@@ -618,11 +695,16 @@ TYPED_TEST(errors_on_gpu, small_workspace) {
   std::size_t const fit_bytes = fk::fit_workspace_bytes(good.x, good.c, good.options);
   std::size_t const predict_bytes = fk::predict_workspace_bytes(good.x, good.c);
   std::size_t const inertia_bytes = fk::inertia_workspace_bytes(good.x, good.c);
-  std::size_t const update_bytes = fk::update_workspace_bytes(good.x, good.c);
   std::size_t const top_k_bytes = fk::top_k_workspace_bytes(good.x, good.c, good.j);
   fk::query_options cosine;
   cosine.metric = fk::metric::cosine;  // under others transform needs none
   std::size_t const transform_bytes = fk::transform_workspace_bytes(good.x, good.c, cosine);
+  centroid_of<T> const weights[kN]{};
+  fk::update_options directions;  // need memory for the factors of rows
+  directions.metric = fk::metric::cosine;
+  directions.weights = weights;
+  std::size_t const update_bytes = fk::update_workspace_bytes(good.x, good.c, directions);
+  EXPECT_GT(update_bytes, fk::update_workspace_bytes(good.x, good.c));
   fk::fit_options seeded;
   seeded.init = fk::init_method::kmeans_plus_plus;
   std::size_t const init_bytes = fk::init_workspace_bytes(good.x, good.c, seeded);
@@ -644,6 +726,7 @@ TYPED_TEST(errors_on_gpu, small_workspace) {
     arguments<T> a = good;
     if (v.kind == kTransform) a.query = cosine;
     if (v.kind == kInit) a.options = seeded;
+    if (v.kind == kUpdate) a.update = directions;
     a.exec.workspace = memory.data();
     for (std::size_t const bytes : {std::size_t{0}, needed / 2, needed - 1}) {
       a.exec.workspace_bytes = bytes;

@@ -325,6 +325,58 @@ TYPED_TEST(options, small_every_position_of_a_value_that_is_not_finite) {
 
 // They do not keep a fit from converging, and do not count in the variance that a tolerance is
 // relative to: the first shift is just above or just below it.
+// The lowest problem and row, wherever its lanes and blocks are; the same words as on the CPU.
+TYPED_TEST(options, small_check_input_names_the_first_row_and_writes_nothing) {
+  using T = TypeParam;
+  for (shape const& s : {shape{20, 2, 4}, shape{3000, 5, 45}, shape{700, 3, 520}}) {
+    for (layout const& how : {aligned_heads(3), odd_heads(3)}) {
+      SCOPED_TRACE(text(s, ", ", how.name));
+      std::int64_t const row = s.n * 2 / 3, feature = s.d - 2;
+      fk::fit_options what = given(2, 0);
+      what.check_input = true;
+      std::vector<matrix> const c(3, integer_points(s.k, s.d, 5));
+      std::vector<matrix> x(3, integer_points(s.n, s.d, 6));
+      fk::fit_options unchecked = what;
+      unchecked.check_input = false;
+      EXPECT_TRUE(same_run(run_fit<T>(x, c, what, {}, how, how),
+                           run_fit<T>(x, c, unchecked, {}, how, how)));
+      x[1](row, feature) = -kInf;
+      x[1](s.n - 1, 0) = kNan;
+      x[2](0, 0) = kNan;
+      device_matrices<T> const points(x, how);
+      device_matrices<centroid_of<T>> const centroids(c, how);
+      auto const before = centroids.download();
+      guarded_buffer<std::int32_t> const labels(at(3 * s.n));
+      index_buffers const index(3, s.n, s.k);
+      guarded_buffer<fk::fit_status> const status(3);
+      std::size_t const bytes =
+          fk::fit_workspace_bytes(points.const_view(), centroids.view(), what);
+      guarded_buffer<unsigned char> const memory(bytes);
+      fk::execution exec;
+      exec.workspace = memory.data();
+      exec.workspace_bytes = bytes;
+      auto const fit = [&] {
+        fk::fit(points.const_view(), centroids.view(), {labels.data(), index.view(), status.data()},
+                what, exec);
+      };
+      try {
+        fit();
+        ADD_FAILURE() << "was taken";
+      } catch (std::invalid_argument const& error) {
+        EXPECT_EQ(std::string(error.what()),
+                  text("flash_kmeans: x of problem 1, row ", row, ", feature ", feature,
+                       " is -inf, must be finite (options.check_input)"));
+      }
+      EXPECT_TRUE(same_bits(centroids.download(), before));
+      EXPECT_TRUE(labels.untouched() && status.untouched() && index.counts.untouched() &&
+                  index.offsets.untouched() && index.order.untouched() &&
+                  index.inverse.untouched());
+      what.check_input = false;
+      EXPECT_NO_THROW(fit());
+    }
+  }
+}
+
 TYPED_TEST(options, small_tolerance_with_rows_that_are_not_finite) {
   using T = TypeParam;
   problem_set s = exact_problems(1, {500, 10, 8}, 161);

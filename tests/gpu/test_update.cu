@@ -1,5 +1,5 @@
 // update_centroids: means, by-products, shift.
-#include "../gpu_test.hpp"
+#include "../gpu_options.hpp"
 
 namespace {
 
@@ -503,6 +503,139 @@ TYPED_TEST(update, small_twenty_runs_give_the_same_bits) {
     auto const first = run_update<T>(x, labels, c);
     for (int again = 1; again < 20; ++again) {
       EXPECT_TRUE(same_run(first, run_update<T>(x, labels, c))) << text(s);
+    }
+  }
+}
+
+// --- Options -------------------------------------------------------------------------------------
+
+// One update of the problems; weights and metric as said.
+template <class T>
+update_run<T> run_set(problem_set const& s, labels_vector const& labels, fk::metric metric,
+                      layout const& how) {
+  auto const b = static_cast<std::int64_t>(s.x.size());
+  std::int64_t const n = s.x.front().rows, k = s.c.front().rows;
+  device_matrices<T> const points(s.x, how);
+  device_matrices<centroid_of<T>> const centroids(s.c, how);
+  device_buffer<std::int32_t> const device_labels(labels);
+  device_buffer<centroid_of<T>> const weights(flat<centroid_of<T>>(s.w));
+  index_buffers index(b, n, k);
+  guarded_buffer<double> shifts(at(b));
+  fk::update_options options;
+  options.metric = metric;
+  if (!s.w.empty()) options.weights = weights.data();
+  std::size_t const bytes =
+      fk::update_workspace_bytes(points.const_view(), centroids.view(), options);
+  guarded_buffer<unsigned char> const memory(bytes);
+  fk::execution exec;
+  exec.workspace = memory.data();
+  exec.workspace_bytes = bytes;
+  double const shift =
+      fk::update_centroids(points.const_view(), device_labels.data(), centroids.view(),
+                           {index.view(), shifts.data()}, options, exec);
+  EXPECT_TRUE(points.padding_untouched());
+  EXPECT_TRUE(centroids.padding_untouched());
+  EXPECT_EQ(device_labels.download(), labels);
+  return {centroids.download(), index_values(index), shifts.download(), shift};
+}
+
+template <class T>
+matrix centroids_of(update_run<T> const& run, std::size_t p, shape const& s) {
+  return from_type<centroid_of<T>>(slice(run.centroids, static_cast<std::int64_t>(p), s.k * s.d),
+                                   s.k, s.d);
+}
+
+// Each problem against the oracle; returns the run.
+template <class T, class Centroids>
+update_run<T> expect_update(problem_set const& set, std::vector<labels_vector> const& labels,
+                            shape const& s, metric_case const& m, layout const& how,
+                            Centroids&& centroids_match) {
+  labels_vector all;
+  for (labels_vector const& own : labels) all.insert(all.end(), own.begin(), own.end());
+  auto const run = run_set<T>(set, all, m.metric, how);
+  double total = 0;
+  for (std::size_t p = 0; p < set.x.size(); ++p) {
+    SCOPED_TRACE(text(m.name, ", ", how.name, ", problem ", p));
+    matrix const got = centroids_of(run, p, s);
+    centroids_match(oracle<T>(m.by, set.weights(p)), p, got);
+    EXPECT_TRUE(index_matches(run.index, static_cast<std::int64_t>(p), s.n, s.k, labels[p]));
+    double const shift = reference_shift(set.c[p], got);
+    EXPECT_NEAR(run.shifts[p], shift, shift_error<T>(s.k, s.d) * shift);
+    total += run.shifts[p];
+  }
+  EXPECT_EQ(run.shift, total);
+  return run;
+}
+
+// Sums of small integers times small integers are exact, and so are those of the weights: the
+// oracle's quotient rounded once is the one. Some labels are outside, and one cluster has only
+// points that weigh nothing.
+TYPED_TEST(update, small_weights_exact) {
+  using T = TypeParam;
+  for (shape const& s : {shape{700, 13, 24}, shape{5000, 100, 7}, shape{3000, 2100, 8}}) {
+    SCOPED_TRACE(text(s));
+    problem_set set;
+    std::vector<labels_vector> labels;
+    for (std::uint64_t p = 0; p < 3; ++p) {
+      set.x.push_back(integer_points(s.n, s.d, 210 + p));
+      set.c.push_back(integer_points(s.k, s.d, 220 + p));
+      labels.push_back(random_labels(s.n, s.k, 230 + p));
+      set.w.push_back(whole_weights(labels.back()));
+      for (std::size_t i = 0; i < labels.back().size(); i += 17) {
+        labels.back()[i] = i % 2 == 0 ? -1 : static_cast<std::int32_t>(s.k);
+      }
+    }
+    for (metric_case const& m : {kMetrics[0], kMetrics[2]}) {
+      for (layout const& how : {aligned_heads(3), odd_heads(3)}) {
+        expect_update<T>(
+            set, labels, s, m, how,
+            [&](reference_options const& o, std::size_t p, matrix const& got) {
+              EXPECT_TRUE(same_values(got, reference_update(o, set.x[p], labels[p], set.c[p])));
+            });
+      }
+    }
+  }
+}
+
+// By every metric, with and without weights, problems of a batch as they are alone. Some rows are
+// zeros, one cluster has nothing else, and another one is empty.
+TYPED_TEST(update, small_options_match_the_oracle) {
+  using T = TypeParam;
+  for (shape const& s : {shape{900, 11, 24}, shape{4000, 64, 45}}) {
+    for (bool const weighted : {false, true}) {
+      SCOPED_TRACE(text(s, weighted ? ", weighted" : ""));
+      problem_set set = normal_problems<T>(3, s, 240, weighted);
+      std::vector<labels_vector> labels;
+      for (std::uint64_t p = 0; p < 3; ++p) {
+        labels.push_back(random_labels(s.n, s.k - 1, 250 + p));
+        for (std::int64_t i = 0; i < s.n; ++i) {
+          if (labels.back()[at(i)] != 3 && i % 29 != 0) continue;
+          for (std::int64_t e = 0; e < s.d; ++e) set.x[p](i, e) = 0;
+        }
+      }
+      for (metric_case const& m : kMetrics) {
+        for (layout const& how : {aligned_heads(3), odd_heads(3)}) {
+          auto const run = expect_update<T>(
+              set, labels, s, m, how,
+              [&](reference_options const& o, std::size_t p, matrix const& got) {
+                EXPECT_TRUE(update_matches<T>(o, set.x[p], labels[p], set.c[p], got));
+                std::int64_t const kept[] = {s.k - 1, 3};
+                for (std::int64_t const j : kept) {
+                  if (j == 3 && m.by != measure::cosine) continue;
+                  EXPECT_TRUE(same_values(take_rows(got, {j}), take_rows(set.c[p], {j})))
+                      << "cluster " << j << " counts no point";
+                }
+              });
+          layout one = how;
+          one.batch = {1, 1};
+          for (std::size_t p = 0; p < 3; ++p) {
+            auto const single = run_set<T>(alone(set, p), labels[p], m.metric, one);
+            EXPECT_TRUE(same_values(centroids_of(single, 0, s), centroids_of(run, p, s)))
+                << m.name << ", problem " << p << " alone";
+            EXPECT_EQ(single.shift, run.shifts[p]) << m.name << ", problem " << p << " alone";
+          }
+        }
+      }
     }
   }
 }

@@ -767,11 +767,12 @@ TEST(host_options, progress_follows_every_update_on_the_calling_thread) {
   std::vector<std::pair<int, double>> calls;
   fk::host::execution exec;
   exec.threads = 3;
-  exec.progress = [&, caller = std::this_thread::get_id()](int iteration, double shift) {
+  fk::fit_options options;
+  options.progress = [&, caller = std::this_thread::get_id()](int iteration, double shift) {
     EXPECT_EQ(std::this_thread::get_id(), caller);
     calls.emplace_back(iteration, shift);
+    return true;
   };
-  fk::fit_options options;
   options.init = fk::init_method::given;
   options.tolerance = 0;
   // The second problem starts where the first one ends and converges at once.
@@ -785,11 +786,13 @@ TEST(host_options, an_exception_of_progress_ends_the_fit) {
   int calls = 0;
   fk::host::execution exec;
   exec.threads = 4;
-  exec.progress = [&](int iteration, double) {
+  fk::fit_options options;
+  options.progress = [&](int iteration, double) {
     ++calls;
     if (iteration == 2) throw std::runtime_error("enough");
+    return true;
   };
-  EXPECT_THROW(run_fit<float>({x}, {first_rows(x, 16)}, {}, exec), std::runtime_error);
+  EXPECT_THROW(run_fit<float>({x}, {first_rows(x, 16)}, options, exec), std::runtime_error);
   EXPECT_EQ(calls, 2);
 }
 

@@ -373,13 +373,15 @@ TYPED_TEST(seeding, n_init_returns_the_first_of_equals) {
 
 TEST(n_init, progress_is_told_of_every_fit) {
   std::vector<int> iterations;
-  fk::host::execution exec;
-  exec.progress = [&](int iteration, double) { iterations.push_back(iteration); };
   fk::fit_options o;
+  o.progress = [&](int iteration, double) {
+    iterations.push_back(iteration);
+    return true;
+  };
   o.n_init = 3;
   o.max_iterations = 2;
   o.tolerance = 0;
-  run_fit<float>({real_points(400, 4, 590)}, {matrix(9, 4, 0)}, o, exec);
+  run_fit<float>({real_points(400, 4, 590)}, {matrix(9, 4, 0)}, o);
   EXPECT_EQ(iterations, (std::vector<int>{1, 2, 1, 2, 1, 2}));
 }
 

@@ -60,7 +60,7 @@ class best_of {
     if (closing_) closing_->prepare();
   }
 
-  // As lloyd::queue.
+  // As lloyd::queue. stop(0): whether seedings that have not begun may be left out.
   template <class Stop>
   void queue(cudaStream_t stream, fit_unchanged unchanged, Stop&& stop, bool loops = false) const {
     if (!unchanged.points) points_.queue(stream);
@@ -77,6 +77,7 @@ class best_of {
     // What the fits made of the points is gone when the closing assignment has been there.
     unchanged.points = false;
     for (std::int64_t first = 0; first < options_.n_init; first += copies_) {
+      if (first > 0 && stop(0)) break;
       fits_->queue(stream, unchanged, stop, loops,
                    {options_.seed + static_cast<std::uint64_t>(first), b_});
       choice_->queue(c_, fits_->status(), copies_, first == 0, stream);
@@ -89,6 +90,10 @@ class best_of {
   fit_options const& options() const { return options_; }
   assign_kernel kernel() const { return fits_->kernel(); }
   fit_status const* status() const { return (closing_ ? closing_ : fits_)->status(); }
+  // Of the fits that are at work: how many problems, what became of them, and of how many it is not
+  // known yet.
+  std::int64_t problems() const { return copies_ * b_; }
+  fit_status const* fits_status() const { return fits_->status(); }
   std::int32_t const* running() const { return fits_->running(); }
 
  private:

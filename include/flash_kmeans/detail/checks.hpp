@@ -245,6 +245,22 @@ inline void check_options(fit_options const& options) {
           "must be 1 without options.closing_assignment, whose inertia chooses");
 }
 
+// What only a verb that waits for the device can do.
+inline void check_does_not_wait(fit_options const& options) {
+  require(!options.check_input, "options.check_input", "true", "needs a verb that waits: fit");
+  require(!options.progress, "options.progress", "a function", "needs a verb that waits: fit");
+}
+
+// Of a row with a value that is not finite; value(f) is that of a feature.
+template <class Value>
+void throw_not_finite(std::int64_t problem, std::int64_t row, std::int64_t d, Value const& value) {
+  std::int64_t f = 0;
+  while (f + 1 < d && std::isfinite(value(f))) ++f;
+  throw_invalid("x of problem " + std::to_string(problem) + ", row " + std::to_string(row) +
+                    ", feature " + std::to_string(f),
+                value(f), "must be finite (options.check_input)");
+}
+
 inline void check_index(cluster_index const& index) {
   check_optional(index.counts, "index.counts");
   check_optional(index.offsets, "index.offsets");
@@ -262,7 +278,10 @@ void check_fit(matrix_view<P> const& x, matrix_view<C> const& c, fit_outputs con
   check_pointer(out.labels, "labels");
   check_index(out.index);
   check_optional(out.status, "status");
+  check_optional(out.records, "records");
   check_options(options);
+  require(out.records == nullptr || options.n_init == 1, "options.n_init", options.n_init,
+          "must be 1 where records are asked for");
   check_weights<std::remove_const_t<C>>(options.weights);
   check_taken(options, x.rows, c.rows);
 }

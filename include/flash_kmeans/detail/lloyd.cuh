@@ -16,6 +16,7 @@
 #include "init/dispatch.cuh"
 #include "outputs.hpp"
 #include "small/dispatch.cuh"
+#include "telemetry/dispatch.cuh"
 #include "update/dispatch.cuh"
 #include "update/scaling.cuh"
 #include "workspace.cuh"
@@ -41,6 +42,8 @@ class lloyd {
         scaling_(x, options.metric, weights_, memory),
         update_(x, c, {scaling_.rows(), options.empty_cluster}, memory),
         convergence_(x, options.tolerance, out.status, memory),
+        telemetry_(x.batch_count(), x.rows, c.rows, scaling_.rows().scales, out.records,
+                   options.max_iterations, memory),
         small_(x, c, update_.overlaps()),
         seeding_(x, c, options, plan, memory),
         plan_(plan),
@@ -57,7 +60,8 @@ class lloyd {
 
   // Queues the whole fit. unchanged: what the last fit over this workspace left still holds. After
   // every iteration stop(iterations queued) is asked whether the rest may be left out, which changes
-  // no result once all problems have converged. loops: the stream captures a graph that may have
+  // no result once all problems have converged, and which ends the fit where the caller wants no more.
+  // loops: the stream captures a graph that may have
   // loops.
   template <class Stop>
   void queue(cudaStream_t stream, fit_unchanged unchanged, Stop&& stop, bool loops = false) const {
@@ -73,6 +77,7 @@ class lloyd {
     }
     if (!unchanged.points) scaling_.queue(stream);
     queue_start(unchanged.points, stream);
+    if (telemetry_.wanted()) telemetry_.queue_start(stream);
     bool const closing = options_.closing_assignment;
     bool index_due = wanted(out_.index);
     if (!unchanged.points && (closing || !one_launch())) assignment_.queue_points(stream);
@@ -113,11 +118,11 @@ class lloyd {
 
  private:
   // A forced kernel, or products other than those of the type, are what the caller asked for; and
-  // the one kernel knows means of points only.
+  // the one kernel knows means of points only, and keeps no records.
   bool one_launch() const {
     return small_.possible() && !plan_.forced && plan_.multiply == precision::native &&
            options_.metric == metric::euclidean && weights_ == nullptr &&
-           options_.empty_cluster == empty_cluster::keep;
+           options_.empty_cluster == empty_cluster::keep && !telemetry_.wanted();
   }
 
   void queue_start(bool same_points, cudaStream_t stream) const {
@@ -160,7 +165,13 @@ class lloyd {
   }
 
   void queue_iteration(cluster_index const& index, cudaStream_t stream) const {
-    assignment_.queue_labels(out_.labels, convergence_.status(), stream, kNotFinite);
+    fit_status const* const status = convergence_.status();
+    assignment_.queue_labels(out_.labels, status, stream, kNotFinite);
+    if (telemetry_.wanted()) {
+      assignment_.queue_distances(out_.labels, nullptr, telemetry_.inertias(),
+                                  telemetry<acc>::kStride, stream, weights_);
+      telemetry_.queue_track(out_.labels, status, stream);
+    }
     assignment_.with_form([&](auto form) {
       update_.template queue<decltype(form)>(
           out_.labels, index, assignment_.operand(), convergence_.state(),
@@ -169,6 +180,7 @@ class lloyd {
           },
           stream);
     });
+    if (telemetry_.wanted()) telemetry_.queue_record(status, stream);
   }
 
   matrix_view<T const> x_;
@@ -180,6 +192,7 @@ class lloyd {
   point_scaling<T> scaling_;
   centroid_update<T> update_;
   convergence<T> convergence_;
+  telemetry<acc> telemetry_;
   small_fit<T> small_;
   seeding<T> seeding_;
   assign_plan plan_;

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <functional>
 #include <limits>
 #include <vector>
 
@@ -13,6 +12,7 @@
 #include "distance.hpp"
 #include "empty.hpp"
 #include "points.hpp"
+#include "record.hpp"
 #include "rows.hpp"
 #include "scratch.hpp"
 #include "seed.hpp"
@@ -53,12 +53,13 @@ struct fit_job {
   std::uint64_t seed;
   std::vector<point_facts<C>> const& facts;  // [b]
   std::vector<double> const& bounds;         // [b], the shift with which a problem has converged
-  std::function<void(int iteration, double shift)> const& progress;
+  iteration_record* records;                 // [b][options.max_iterations] or null
 };
 
-// Returns how each problem ended.
+// Returns how each problem ended. goes_on: becomes false where the caller wants no more.
 template <class P, class C>
-std::vector<fit_status> run_fit(team& workers, scratch<C>& shared, fit_job<P, C> const& job) {
+std::vector<fit_status> run_fit(team& workers, scratch<C>& shared, fit_job<P, C> const& job,
+                                bool& goes_on) {
   fit_options const& options = job.options;
   std::int64_t const b = job.x.batch_count(), n = job.x.rows;
   double const cost = assignment_cost(job.x, job.centroids);
@@ -80,7 +81,10 @@ std::vector<fit_status> run_fit(team& workers, scratch<C>& shared, fit_job<P, C>
         at(running, i) = i;
       });
 
-  for (int iteration = 1; iteration <= options.max_iterations && !running.empty(); ++iteration) {
+  std::vector<std::int32_t> previous;  // [b][n] labels, for the records
+  if (job.records != nullptr) previous.assign(static_cast<std::size_t>(b * n), -1);
+  for (int iteration = 1; goes_on && iteration <= options.max_iterations && !running.empty();
+       ++iteration) {
     for_each_problem(
         workers, shared, static_cast<std::int64_t>(running.size()), cost,
         [&](team& t, scratch<C>& s, std::int64_t r) {
@@ -88,18 +92,28 @@ std::vector<fit_status> run_fit(team& workers, scratch<C>& shared, fit_job<P, C>
           auto const x = problem(job.x, i);
           auto const c = problem(job.centroids, i);
           std::int32_t* const labels = job.labels + i * n;
-          assign_points<P, C>(t, s, x, c, options.metric, nullptr, labels, nullptr, false);
+          iteration_record record{};
+          double const inertia =
+              assign_points<P, C>(t, s, x, c, options.metric, weights_of<C>(options.weights, i, n),
+                                  labels, nullptr, job.records != nullptr);
+          if (job.records != nullptr) {
+            record = count_changes(s, at(job.facts, i), labels, previous.data() + i * n, n, c.rows);
+          }
           fit_status& own = at(status, i);
           own.shift = update_problem(t, s, x, labels, c, at(job.facts, i), options.empty_cluster);
           own.iterations = iteration;
           own.converged = own.shift <= at(job.bounds, i) ? 1 : 0;
+          if (job.records == nullptr) return;
+          record.inertia = inertia;
+          record.shift = own.shift;
+          job.records[i * options.max_iterations + iteration - 1] = record;
         });
     double shift = 0;
     for (std::int64_t const i : running) shift += at(status, i).shift;
     running.erase(std::remove_if(running.begin(), running.end(),
                                  [&](std::int64_t i) { return at(status, i).converged != 0; }),
                   running.end());
-    if (job.progress) job.progress(iteration, shift);
+    if (options.progress) goes_on = options.progress(iteration, shift);
   }
 
   if (!options.closing_assignment) {
@@ -118,7 +132,8 @@ std::vector<fit_status> run_fit(team& workers, scratch<C>& shared, fit_job<P, C>
 // equals.
 template <class P, class C>
 std::vector<fit_status> run_best_fit(team& workers, scratch<C>& shared, fit_job<P, C> job) {
-  std::vector<fit_status> best = run_fit(workers, shared, job);
+  bool goes_on = true;
+  std::vector<fit_status> best = run_fit(workers, shared, job, goes_on);
   if (job.options.n_init == 1) return best;
   std::int64_t const b = job.x.batch_count(), n = job.x.rows;
   std::int64_t const k = job.centroids.rows, d = job.centroids.cols;
@@ -128,9 +143,9 @@ std::vector<fit_status> run_best_fit(team& workers, scratch<C>& shared, fit_job<
   other.centroids = {
       memory.data(), k, d, d, job.centroids.batch, {job.centroids.batch[1] * k * d, k * d}};
   other.labels = labels.data();
-  for (int run = 1; run < job.options.n_init; ++run) {
+  for (int run = 1; goes_on && run < job.options.n_init; ++run) {
     other.seed = job.seed + static_cast<std::uint64_t>(run);
-    std::vector<fit_status> const status = run_fit(workers, shared, other);
+    std::vector<fit_status> const status = run_fit(workers, shared, other, goes_on);
     for (std::int64_t i = 0; i < b; ++i) {
       auto const at = static_cast<std::size_t>(i);
       bool const better = status[at].inertia < best[at].inertia ||

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "../../types.hpp"
+#include "../checks.hpp"
 #include "../error.hpp"
 #include "../math.hpp"
 #include "distance.hpp"
@@ -92,11 +93,8 @@ void require_finite(matrix_view<P> const& x, std::vector<point_facts<C>> const& 
     if (facts[i].left_out.empty()) continue;
     std::int64_t const r = facts[i].left_out.front();
     P const* const bad = row(problem(x, static_cast<std::int64_t>(i)), r);
-    std::int64_t f = 0;
-    while (all_finite(bad + f, 1)) ++f;
-    throw_invalid("x of problem " + std::to_string(i) + ", row " + std::to_string(r) +
-                      ", feature " + std::to_string(f),
-                  as_double(bad[f]), "must be finite (options.check_input)");
+    throw_not_finite(static_cast<std::int64_t>(i), r, x.cols,
+                     [&](std::int64_t f) { return as_double(bad[f]); });
   }
 }
 
