@@ -10,6 +10,7 @@
 #include "detail/checks.hpp"
 #include "detail/graph.cuh"
 #include "detail/input/dispatch.cuh"
+#include "detail/nvtx.hpp"
 #include "detail/outputs.hpp"
 #include "types.hpp"
 
@@ -37,6 +38,7 @@ assign_kernel run_fit(matrix_view<T const> const& x, matrix_view<centroid_t<T>> 
                       fit_outputs const& out, fit_options const& options, execution const& exec,
                       Stop&& stop, Ended&& ended) {
   check_fit(x, c, out, options);
+  profiler_range const range("flash_kmeans.fit");
   assign_plan const plan = plan_assignment<T>(exec);
   workspace block(exec);
   auto pieces =
@@ -194,6 +196,7 @@ class fit_plan {
     if (unchanged.centroids && fit_.options().init != init_method::given) {
       detail::throw_invalid("unchanged", "centroids", "needs init_method::given");
     }
+    detail::profiler_range const range("flash_kmeans.fit_plan");
     auto const queue = [&](cudaStream_t on, bool loops) {
       fit_.queue(
           on, unchanged, [](int) { return false; }, loops);

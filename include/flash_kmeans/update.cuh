@@ -8,6 +8,7 @@
 
 #include "detail/checks.hpp"
 #include "detail/kernel_sum.cuh"
+#include "detail/nvtx.hpp"
 #include "detail/update/dispatch.cuh"
 #include "detail/update/scaling.cuh"
 #include "detail/workspace.cuh"
@@ -56,6 +57,7 @@ void run_update(matrix_view<T const> const& x, std::int32_t const* labels,
   check_optional(out.shift, "shift");
   check_metric(options.metric);
   check_weights<centroid_t<T>>(options.weights);
+  profiler_range const range("flash_kmeans.update_centroids");
   workspace block(exec);
   auto pieces =
       block.lay_out([&](arena& memory) { return update_memory<T>(x, c, options, memory); });
@@ -174,6 +176,7 @@ void sum_by_cluster_async(matrix_view<P> const& x, std::int32_t const* labels,
   detail::check_views(x, sums, "sums");
   detail::check_written(sums, "sums");
   detail::check_pointer(labels, "labels");
+  detail::profiler_range const range("flash_kmeans.sum_by_cluster");
   detail::workspace block(exec);
   auto pieces = block.lay_out(
       [&](detail::arena& memory) { return detail::centroid_update<T>(x, sums, {}, memory); });
@@ -217,6 +220,7 @@ void gather_by_cluster_async(matrix_view<P> const& x, std::int32_t const* order,
   detail::check_pointer(sorted.data, "sorted.data");
   detail::check_written(sorted, "sorted");
   detail::check_pointer(order, "order");
+  detail::profiler_range const range("flash_kmeans.gather_by_cluster");
   detail::queue_gather<T>(x, order, sorted, exec.stream);
 }
 
