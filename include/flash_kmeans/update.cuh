@@ -19,8 +19,8 @@ namespace flash_kmeans {
 namespace detail {
 inline namespace FLASH_KMEANS_ABI {
 
-// The workspace of update_centroids: factors of the points' rows, an update, and shifts for a caller
-// who wants them on the host.
+// The workspace of update_centroids: factors of the points' rows, an update, and shifts for a
+// caller who wants them on the host.
 template <class T>
 struct update_memory {
   using acc = centroid_t<T>;
@@ -112,16 +112,16 @@ std::size_t update_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const
 ///     centroid; k may exceed n
 /// @param[out] outputs device, all optional: cluster_index, and shift [b] double, the sum of the
 ///     squared distances that the centroids moved
-/// @param[in] options metric, default euclidean; weights, device [b][n], default all 1, whose values
-///     are not checked
+/// @param[in] options metric, default euclidean; weights, device [b][n], default all 1, whose
+///     values are not checked
 /// @param[in] exec stream, workspace (update_workspace_bytes)
 ///
-/// A NaN or an infinity among a cluster's points goes into its centroid; a label of -1 leaves such a
-/// point out.
+/// A NaN or an infinity among a cluster's points goes into its centroid; a label of -1 leaves such
+/// a point out.
 /// Sums run in the centroids' type inside runs of points and in double between them, always in the
-/// same order: deterministic, no float atomics. Cost: one read of the points (cosine: two), and 16 b
-/// n bytes (60 with more than 2047 clusters) for the sort. Workspace: under cosine 4 b n bytes more
-/// (8 for double points), with weights twice that.
+/// same order: deterministic, no float atomics. Cost: one read of the points (cosine: two), and 16
+/// b n bytes (60 with more than 2047 clusters) for the sort. Workspace: under cosine 4 b n bytes
+/// more (8 for double points), with weights twice that.
 /// Synchronises nothing and, given a workspace, allocates nothing; can be captured into a CUDA
 /// graph.
 /// Throws std::invalid_argument naming argument and value before anything is queued, and

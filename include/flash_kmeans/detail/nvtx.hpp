@@ -1,7 +1,7 @@
 // Ranges on the host's timeline of a profiler (NVTX): a stage is one while it is being queued.
 //
-// Where the CUDA Toolkit's header is found, and FLASH_KMEANS_NO_NVTX, which has to be the same in all
-// of a program, is not defined. Without a profiler a range is two tests of a pointer.
+// Where the CUDA Toolkit's header is found, and FLASH_KMEANS_NO_NVTX, which has to be the same in
+// all of a program, is not defined. Without a profiler a range is two tests of a pointer.
 #pragma once
 
 #if !defined(FLASH_KMEANS_NO_NVTX) && defined(__has_include)
