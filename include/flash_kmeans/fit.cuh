@@ -10,6 +10,7 @@
 #include "detail/checks.hpp"
 #include "detail/graph.cuh"
 #include "detail/input/dispatch.cuh"
+#include "detail/nvtx.hpp"
 #include "detail/outputs.hpp"
 #include "types.hpp"
 
@@ -37,6 +38,7 @@ assign_kernel run_fit(matrix_view<T const> const& x, matrix_view<centroid_t<T>> 
                       fit_outputs const& out, fit_options const& options, execution const& exec,
                       Stop&& stop, Ended&& ended) {
   check_fit(x, c, out, options);
+  profiler_range const range("flash_kmeans.fit");
   assign_plan const plan = plan_assignment<compute_t<T>>(exec);
   workspace block(exec);
   auto pieces =
@@ -64,7 +66,8 @@ inline namespace FLASH_KMEANS_ABI {
 /// @endcode
 /// @param[in] options as for fit
 /// @param[in] exec kernel and precision count
-/// @param[in] outputs only whether records are asked for: these take 4 bytes a point and 4 a cluster
+/// @param[in] outputs only whether records are asked for: these take 4 bytes a point and 4 a
+///     cluster
 ///
 /// Where points are not packed (see predict_workspace_bytes) no more than 24 bytes a point, 20
 /// bytes a centroid's coordinate and 4 MiB a problem for half and bfloat16, and what
@@ -108,9 +111,9 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
 ///     multiplies a copy that is rounded to the type of the points, and labels are exact for that
 ///     copy.
 /// @param[out] outputs device: labels [b][n] int32, and optionally a cluster_index, fit_status [b]
-///     and iteration_records [b][max_iterations]; a plain label pointer converts. What the fit found
-///     out (iterations, converged, shift, inertia) stays on the device in the status. Records cost
-///     an iteration four kernels and one more read of the points, and small problems their one
+///     and iteration_records [b][max_iterations]; a plain label pointer converts. What the fit
+///     found out (iterations, converged, shift, inertia) stays on the device in the status. Records
+///     cost an iteration four kernels and one more read of the points, and small problems their one
 ///     kernel; without them nothing of that is there.
 /// @param[in] options see fit_options; not check_input and progress, which need a verb that waits
 /// @param[in] exec stream, workspace (fit_workspace_bytes), forced kernel, precision of float
@@ -130,7 +133,8 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
 /// Small problems have all their iterations in one kernel, which ends at convergence: those whose
 /// points, centroids and sums fit into the shared memory of eight blocks (4096 x 128 of half with
 /// 64 clusters, say) and whose search is short. They are small by n, k, d and type alone, and only
-/// where no kernel is forced; their products run on `sm80` instructions (half, bfloat16) or `simt`,
+/// where no kernel is forced, no records are asked for, and the fit is euclidean, without weights,
+/// and keeps empty clusters; their products run on `sm80` instructions (half, bfloat16) or `simt`,
 /// and the closing assignment on the same kernel as that of other problems.
 ///
 /// Deterministic: the same input, options and device give the same bits.
@@ -199,6 +203,7 @@ class fit_plan {
     if (unchanged.centroids && fit_.options().init != init_method::given) {
       detail::throw_invalid("unchanged", "centroids", "needs init_method::given");
     }
+    detail::profiler_range const range("flash_kmeans.fit_plan");
     auto const queue = [&](cudaStream_t on, bool loops) {
       fit_.queue(
           on, unchanged, [](int) { return false; }, loops);
@@ -241,7 +246,8 @@ class fit_plan {
 /// With options.check_input it first reads the points, waits, and throws std::invalid_argument
 /// where one is not finite, with nothing written but the workspace.
 /// Looks at the device every 4 iterations, tells options.progress, and stops queuing once all
-/// problems have converged; results are those of fit_async to the bit. Cannot be captured into a graph.
+/// problems have converged; results are those of fit_async to the bit. Cannot be captured into a
+/// graph.
 template <class P, class C>
 fit_result fit(matrix_view<P> const& x, matrix_view<C> const& centroids, fit_outputs const& outputs,
                fit_options const& options = {}, execution const& exec = {}) {

@@ -342,7 +342,8 @@ double update_centroids(matrix_view<P> x, std::int32_t const* labels, matrix_vie
 /// @param[in,out] centroids host [b][k][d], float (double for double points); in for
 ///     init_method::given
 /// @param[out] out labels: host [b][n] int32, contiguous, required (a plain pointer converts);
-///     index, status, records: optional, default none; status is host [b], records [b][max_iterations]
+///     index, status, records: optional, default none; status is host [b], records
+///     [b][max_iterations]
 /// @param[in] options default: euclidean, at most 300 updates, tolerance 1e-4, random, seed 0,
 ///     closing assignment; weights host [b][n], default all 1
 /// @param[in] exec threads >= 0, default 0 (all)
@@ -358,8 +359,9 @@ double update_centroids(matrix_view<P> x, std::int32_t const* labels, matrix_vie
 /// Throws: std::invalid_argument, with nothing written, for null or misaligned pointers, shapes or
 /// strides out of range or not matching, k > n, max_iterations < 1, a tolerance that is negative or
 /// not finite, an unknown init, metric or empty_cluster, n_init < 1, n_init > 1 with given centroids
-/// with records or without the closing assignment, candidates outside [0, 64], weights of the wrong type or with a value that is negative or not finite, with check_input the first point that
-/// is not finite, a negative number of threads; std::bad_alloc; whatever options.progress throws.
+/// with records or without the closing assignment, candidates outside [0, 64], weights of the wrong
+/// type or with a value that is negative or not finite, with check_input the first point that is
+/// not finite, a negative number of threads; std::bad_alloc; whatever options.progress throws.
 ///
 /// @code{.cpp}
 /// std::vector<float> points = ..., centroids(k * d);

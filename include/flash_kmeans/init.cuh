@@ -6,6 +6,7 @@
 
 #include "detail/checks.hpp"
 #include "detail/init/dispatch.cuh"
+#include "detail/nvtx.hpp"
 #include "detail/points.cuh"
 #include "detail/workspace.cuh"
 #include "types.hpp"
@@ -104,6 +105,7 @@ void init_centroids_async(matrix_view<P> const& x, matrix_view<C> const& centroi
   detail::check_written(centroids);
   detail::check_k_at_most_n(centroids.rows, x.rows);
   detail::check_seeding<C>(options, x.rows, centroids.rows);
+  detail::profiler_range const range("flash_kmeans.init_centroids");
   detail::assign_plan const plan = detail::plan_seeding<detail::compute_t<T>>(options.init, exec);
   detail::workspace block(exec);
   auto pieces = block.lay_out([&](detail::arena& memory) {

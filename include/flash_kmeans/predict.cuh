@@ -8,6 +8,7 @@
 #include "detail/assign/dispatch.cuh"
 #include "detail/assign/queries.cuh"
 #include "detail/checks.hpp"
+#include "detail/nvtx.hpp"
 #include "detail/points.cuh"
 #include "detail/workspace.cuh"
 #include "types.hpp"
@@ -40,6 +41,7 @@ void run_inertia(matrix_view<T const> const& x, matrix_view<centroid_t<T> const>
   check_views(x, c);
   check_metric(options.metric);
   check_weights<acc>(options.weights);
+  profiler_range const range("flash_kmeans.inertia");
   assign_plan const plan = plan_assignment<compute_t<T>>(exec);
   workspace block(exec);
   auto pieces = block.lay_out(
@@ -146,6 +148,7 @@ assign_kernel predict_async(matrix_view<P> const& x, matrix_view<C> const& centr
   detail::check_pointer(outputs.labels, "labels");
   detail::check_optional(outputs.distances, "distances");
   detail::check_metric(options.metric);
+  detail::profiler_range const range("flash_kmeans.predict");
   detail::assign_plan const plan = detail::plan_assignment<detail::compute_t<T>>(exec);
   detail::workspace block(exec);
   auto nearest = block.lay_out([&](detail::arena& memory) {
@@ -224,6 +227,7 @@ assign_kernel top_k_async(matrix_view<P> const& x, matrix_view<C> const& centroi
   detail::check_pointer(outputs.labels, "labels");
   detail::check_optional(outputs.distances, "distances");
   detail::check_metric(options.metric);
+  detail::profiler_range const range("flash_kmeans.top_k");
   detail::assign_plan const plan = detail::plan_nearest_j<detail::compute_t<T>>(exec);
   detail::workspace block(exec);
   auto pieces = block.lay_out([&](detail::arena& memory) {
@@ -289,6 +293,7 @@ void transform_async(matrix_view<P> const& x, matrix_view<C> const& centroids,
   detail::check_views(x, centroids);
   detail::check_distances(distances, x, centroids.rows);
   detail::check_metric(options.metric);
+  detail::profiler_range const range("flash_kmeans.transform");
   detail::workspace block(exec);
   auto pieces = block.lay_out([&](detail::arena& memory) {
     return detail::transform_memory<T>(x, centroids, options.metric, memory);

@@ -250,18 +250,18 @@ struct fit_options {
   /// Points that k-means++ draws for each centroid, 0 to 64; 0: 2 + floor(ln k), as scikit-learn.
   int candidates = 0;
   /// Throw std::invalid_argument that names the first point with a NaN or an infinity, before
-  /// anything is written, instead of leaving such points out (see fit_status::non_finite). Costs one
-  /// pass over the points, for which fit waits; verbs that do not wait refuse it.
+  /// anything is written, instead of leaving such points out (see fit_status::non_finite). Costs
+  /// one pass over the points, for which fit waits; verbs that do not wait refuse it.
   bool check_input = false;
-  /// Called by fit on the calling thread with the number of updates so far (from 1, and anew for each
-  /// seeding; on the GPU seedings that run side by side count as one) and the sum of the squared
-  /// distances that centroids moved in the last of them, over the problems that took part in it.
-  /// Returns whether to go on. With false the fit ends as at max_iterations, its closing assignment
-  /// included, and no other seeding begins. An exception that it throws ends the fit and reaches the
-  /// caller; the outputs then hold unfinished values.
+  /// Called by fit on the calling thread with the number of updates so far (from 1, and anew for
+  /// each seeding; on the GPU seedings that run side by side count as one) and the sum of the
+  /// squared distances that centroids moved in the last of them, over the problems that took part
+  /// in it. Returns whether to go on. With false the fit ends as at max_iterations, its closing
+  /// assignment included, and no other seeding begins. An exception that it throws ends the fit and
+  /// reaches the caller; the outputs then hold unfinished values.
   /// On the CPU after every update. On the GPU after every fourth that is not the last, where fit
-  /// looks at the device anyway, and not for small problems, whose updates are one launch; verbs that
-  /// do not wait refuse it.
+  /// looks at the device anyway, and not for small problems, whose updates are one launch; verbs
+  /// that do not wait refuse it.
   std::function<bool(int iteration, double shift)> progress{};
 };
 
@@ -354,8 +354,8 @@ struct fit_status {
 
 /// What happened in one iteration of a problem: an assignment and the update from it.
 struct iteration_record {
-  double inertia;  ///< as fit_status::inertia, of the assignment: distances to the centroids that the
-                   ///< points were assigned to, before the update
+  double inertia;  ///< as fit_status::inertia, of the assignment: distances to the centroids that
+                   ///< the points were assigned to, before the update
   double shift;    ///< sum of the squared distances that the centroids moved in the update
   /// Points whose label is not that of the iteration before; in the first one all. Those that are
   /// not finite have none.

@@ -8,6 +8,7 @@
 
 #include "detail/checks.hpp"
 #include "detail/kernel_sum.cuh"
+#include "detail/nvtx.hpp"
 #include "detail/points.cuh"
 #include "detail/update/dispatch.cuh"
 #include "detail/update/scaling.cuh"
@@ -61,6 +62,7 @@ void run_update(matrix_view<T const> const& x, std::int32_t const* labels,
   check_optional(out.shift, "shift");
   check_metric(options.metric);
   check_weights<centroid_t<T>>(options.weights);
+  profiler_range const range("flash_kmeans.update_centroids");
   workspace block(exec);
   auto pieces =
       block.lay_out([&](arena& memory) { return update_memory<T>(x, c, options, memory); });
@@ -116,12 +118,12 @@ std::size_t update_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const
 ///     centroid; k may exceed n
 /// @param[out] outputs device, all optional: cluster_index, and shift [b] double, the sum of the
 ///     squared distances that the centroids moved
-/// @param[in] options metric, default euclidean; weights, device [b][n], default all 1, whose values
-///     are not checked
+/// @param[in] options metric, default euclidean; weights, device [b][n], default all 1, whose
+///     values are not checked
 /// @param[in] exec stream, workspace (update_workspace_bytes)
 ///
-/// A NaN or an infinity among a cluster's points goes into its centroid; a label of -1 leaves such a
-/// point out.
+/// A NaN or an infinity among a cluster's points goes into its centroid; a label of -1 leaves such
+/// a point out.
 /// Sums run in the centroids' type inside runs of points and in double between them, always in the
 /// same order: deterministic, no float atomics. Cost: one read of the points (cosine: two), and 16 b
 /// n bytes (52 with more than 2048 clusters) for the sort; for points of one byte a value one more
@@ -183,6 +185,7 @@ void sum_by_cluster_async(matrix_view<P> const& x, std::int32_t const* labels,
   detail::check_views(x, sums, "sums");
   detail::check_written(sums, "sums");
   detail::check_pointer(labels, "labels");
+  detail::profiler_range const range("flash_kmeans.sum_by_cluster");
   detail::workspace block(exec);
   auto pieces = block.lay_out(
       [&](detail::arena& memory) { return detail::update_memory<T>(x, sums, {}, memory); });
@@ -227,6 +230,7 @@ void gather_by_cluster_async(matrix_view<P> const& x, std::int32_t const* order,
   detail::check_pointer(sorted.data, "sorted.data");
   detail::check_written(sorted, "sorted");
   detail::check_pointer(order, "order");
+  detail::profiler_range const range("flash_kmeans.gather_by_cluster");
   detail::queue_gather<T>(x, order, sorted, exec.stream);
 }
 

@@ -96,8 +96,8 @@ recorded_run<T> run_recorded(problem_set const& s, fk::fit_options what, fk::ass
           records.download()};
 }
 
-// Points that are not finite, points of zeros, weights of zero, and clusters that are empty at first
-// because their centroids are copies.
+// Points that are not finite, points of zeros, weights of zero, and clusters that are empty at
+// first because their centroids are copies.
 template <class T>
 problem_set some_problems(std::int64_t n, std::uint64_t seed) {
   problem_set s = normal_problems<T>(3, {n, 10, 24}, seed, true);

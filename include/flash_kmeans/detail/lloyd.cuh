@@ -14,6 +14,7 @@
 #include "convergence/dispatch.cuh"
 #include "graph.cuh"
 #include "init/dispatch.cuh"
+#include "nvtx.hpp"
 #include "outputs.hpp"
 #include "small/dispatch.cuh"
 #include "telemetry/dispatch.cuh"
@@ -60,8 +61,8 @@ class lloyd {
 
   // Queues the whole fit. unchanged: what the last fit over this workspace left still holds. After
   // every iteration stop(iterations queued) is asked whether the rest may be left out, which changes
-  // no result once all problems have converged, and which ends the fit where the caller wants no more.
-  // loops: the stream captures a graph that may have
+  // no result once all problems have converged, and which ends the fit where the caller wants no
+  // more. loops: the stream captures a graph that may have
   // loops.
   template <class Stop>
   void queue(cudaStream_t stream, fit_unchanged unchanged, Stop&& stop, bool loops = false) const {
@@ -72,16 +73,21 @@ class lloyd {
   void queue(cudaStream_t stream, fit_unchanged unchanged, Stop&& stop, bool loops,
              problem_seeds const& seeds) const {
     if (!unchanged.centroids) {
+      profiler_range const range("flash_kmeans.seeding");
       seeding_.queue(seeds, stream);
       if (options_.metric == metric::cosine) queue_unit<acc>(c_, c_, stream);
     }
-    if (!unchanged.points) scaling_.queue(stream);
-    queue_start(unchanged.points, stream);
-    if (telemetry_.wanted()) telemetry_.queue_start(stream);
     bool const closing = options_.closing_assignment;
     bool index_due = wanted(out_.index);
-    if (!unchanged.points && (closing || !one_launch())) assignment_.queue_points(stream);
+    {
+      profiler_range const range("flash_kmeans.start");
+      if (!unchanged.points) scaling_.queue(stream);
+      queue_start(unchanged.points, stream);
+      if (telemetry_.wanted()) telemetry_.queue_start(stream);
+      if (!unchanged.points && (closing || !one_launch())) assignment_.queue_points(stream);
+    }
     if (one_launch()) {
+      profiler_range const range("flash_kmeans.small");
       small_.queue(out_.labels, update_.centroids({}, convergence_.state()),
                    options_.max_iterations, stream);
       if (closing) assignment_.queue_centroids(stream);
@@ -132,6 +138,7 @@ class lloyd {
 
   // The closing assignment, of centroids that are ready, and what follows from it.
   void queue_outputs(cudaStream_t stream) const {
+    profiler_range const range("flash_kmeans.closing");
     fit_status* const status = convergence_.status();
     assignment_.queue_labels(out_.labels, nullptr, stream, kNotFinite);
     if (wanted(out_.index)) update_.queue_index(out_.labels, out_.index, stream);
@@ -166,12 +173,17 @@ class lloyd {
 
   void queue_iteration(cluster_index const& index, cudaStream_t stream) const {
     fit_status const* const status = convergence_.status();
-    assignment_.queue_labels(out_.labels, status, stream, kNotFinite);
+    {
+      profiler_range const range("flash_kmeans.assign");
+      assignment_.queue_labels(out_.labels, status, stream, kNotFinite);
+    }
     if (telemetry_.wanted()) {
+      profiler_range const range("flash_kmeans.record");
       assignment_.queue_distances(out_.labels, nullptr, telemetry_.inertias(),
                                   telemetry<acc>::kStride, stream, weights_);
       telemetry_.queue_track(out_.labels, status, stream);
     }
+    profiler_range const range("flash_kmeans.update");
     assignment_.with_form([&](auto form) {
       update_.template queue<decltype(form)>(
           out_.labels, index, assignment_.operand(), convergence_.state(),

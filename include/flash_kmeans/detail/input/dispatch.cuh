@@ -11,6 +11,7 @@
 #include "../device_matrix.cuh"
 #include "../launch.cuh"
 #include "../math.hpp"
+#include "../nvtx.hpp"
 #include "../workspace.cuh"
 #include "kernel_first_bad.cuh"
 
@@ -27,6 +28,7 @@ class input_check {
   // Reads the points and waits for the stream. Throws where one is not finite.
   void run(cudaStream_t stream) const {
     if (!wanted_) return;
+    profiler_range const range("flash_kmeans.check_input");
     check_cuda(cudaMemsetAsync(first_, 0xFF, sizeof(*first_), stream), "cudaMemsetAsync");
     first_bad_params<T> p{};
     p.x = device_matrix<T const>(x_);

@@ -19,8 +19,8 @@ inline namespace FLASH_KMEANS_ABI {
 template <class Acc>
 class telemetry {
  public:
-  // records: [b][most], or null: nothing is recorded, and nothing must be queued here. scales: [b][n]
-  // factors of rows in sums, or null.
+  // records: [b][most], or null: nothing is recorded, and nothing must be queued here. scales:
+  // [b][n] factors of rows in sums, or null.
   telemetry(std::int64_t b, std::int64_t n, std::int64_t k, Acc const* scales,
             iteration_record* records, std::int64_t most, arena& memory)
       : b_(b), n_(n), k_(k), most_(most), scales_(scales), records_(records) {
