@@ -359,7 +359,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         bad_case{"double weights of float points", kWeighted | kPredict,
                  [](arguments& a) { a.weights(kDoubles.data()); },
-                 "options.weights is of double, must be double for double points and float"},
+                 "options.weights is double, must be float for points of every type but double"},
         bad_case{"weights misaligned", kWeighted,
                  [](arguments& a) { a.weights(odd_address<float const>()); },
                  "options.weights is 0x1001, must be aligned"},
@@ -383,7 +383,7 @@ TEST(rejects_weights, of_float_for_double_points) {
     ADD_FAILURE() << "was taken";
   } catch (std::invalid_argument const& error) {
     EXPECT_NE(std::string(error.what())
-                  .find("options.weights is of float, must be double for double points"),
+                  .find("options.weights is float, must be double for double points"),
               std::string::npos)
         << error.what();
   }
