@@ -314,10 +314,10 @@ results all_queries(batch const& data, fk::assign_kernel kernel, bool async) {
     run(
         fk::update_workspace_bytes(x, moved.view()),
         [&](fk::execution const& exec) {
-          fk::update_centroids_async(x, labels.data(), moved.view(), out, exec);
+          fk::update_centroids_async(x, labels.data(), moved.view(), out, {}, exec);
         },
         [&](fk::execution const& exec) {
-          fk::update_centroids(x, labels.data(), moved.view(), out, exec);
+          fk::update_centroids(x, labels.data(), moved.view(), out, {}, exec);
         },
         kernel);
     add(to, "update_centroids", moved.download());

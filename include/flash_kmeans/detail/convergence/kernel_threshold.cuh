@@ -70,7 +70,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(Threads) threshold_kernel(threshold_p
     }
     deviations = block_sum(deviations);
     if (threadIdx.x == 0) {
-      p.thresholds[b] = p.tolerance * (deviations / (rows * p.d));
+      p.thresholds[b] = rows > 0 ? p.tolerance * (deviations / (rows * p.d)) : 0;
     }
   }
 }
