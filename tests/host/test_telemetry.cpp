@@ -106,7 +106,7 @@ TYPED_TEST(telemetry, records_are_what_shorter_fits_end_with) {
           matrix const& x = s.xs[at(p)];
           reference_options o;
           o.by = by;
-          o.weights = s.ws[at(p)];
+          for (double const weight : s.ws[at(p)]) o.weights.push_back(weight);
           labels_vector labels(shorter.labels.begin() + p * 600,
                                shorter.labels.begin() + (p + 1) * 600);
           double const inertia = reference_inertia(o, x, before[at(p)], labels);
