@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "data.hpp"
+#include "gpu_verbs.hpp"
 #include "reference.hpp"
 
 namespace testing_support {
