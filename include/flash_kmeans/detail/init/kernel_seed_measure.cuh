@@ -43,6 +43,14 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSeedThreads, 2)
   constexpr int kRows = Products::kRows, kColumns = Products::kColumns, kLanes = Products::kLanes;
   __shared__ T const* column_rows[Products::kWide];
   __shared__ acc column_norms[Products::kWide];
+  // Columns are read again for every tile, and points leave no room for them in the cache. Rows of 64
+  // bytes more than whole lines, so that neighbours lie in other banks.
+  constexpr int kStagedBytes = 512;
+  struct alignas(16) staged_row {
+    T values[kStagedBytes / sizeof(T)];
+    unsigned char padding[64];
+  };
+  __shared__ staged_row staged[Products::kWide];
   seed_points<T> const& p = params.points;
   int const lane = threadIdx.x % 32;
   constexpr int kHalf = kSeedSpan / 2;
@@ -72,6 +80,15 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSeedThreads, 2)
         column_norms[threadIdx.x] = norms[point];
       }
       __syncthreads();
+      if (p.d <= static_cast<std::int32_t>(kStagedBytes / sizeof(T))) {
+        for (int c = threadIdx.x / 32; c < Products::kWide; c += kSeedThreads / 32) {
+          T const* const from = column_rows[c];
+          for (std::int32_t i = lane; i < p.d; i += 32) staged[c].values[i] = from[i];
+          __syncwarp();
+          if (lane == 0) column_rows[c] = staged[c].values;
+        }
+        __syncthreads();
+      }
       p.for_own_spans(j, [&](std::uint32_t span) {
         double sums[kColumns] = {};
         prefetch_rows(p, x, span * kSeedSpan + kHalf);
