@@ -13,7 +13,7 @@ set(table
     "3 detail/([a-z]+/)?kernel_[a-z0-9_]+\\.cuh"
     "3 detail/assign/((argmin|mended_labels|metrics|nearest_j|operand|pieces|simt_operand|sm90_[a-z]+)\\.cuh|tiles\\.hpp)"
     "3 detail/(device_matrix|reduce)\\.cuh"
-    "3 detail/update/(sorted|counting|count_span|sort_span|centroid|kinds|gaps)\\.cuh"
+    "3 detail/update/(sorted|counting|count_span|sort_span|centroid|kinds|gaps|moved_points)\\.cuh"
     "3 detail/(small/search|convergence/(moments|state)|telemetry/counts)\\.cuh"
     "3 detail/small/layout\\.hpp"
     "3 detail/init/(seed_[a-z]+|random_points)\\.cuh"

@@ -10,6 +10,8 @@
 #include "../math.hpp"
 #include "../workspace.cuh"
 #include "kernel_choose.cuh"
+#include "kernel_status.cuh"
+#include "kernel_take.cuh"
 
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
@@ -39,15 +41,14 @@ class fit_choice {
     p.k = static_cast<std::int32_t>(c_.rows);
     p.d = static_cast<std::int32_t>(c_.cols);
     launch(take_kernel<Acc>, "take_kernel",
-           grid_for(ceil_div<std::int64_t>(p.rows, kChooseThreads / 32)), kChooseThreads, stream,
-           p);
+           grid_for(ceil_div<std::int64_t>(p.rows, kTakeThreads / 32)), kTakeThreads, stream, p);
   }
 
   // How the best fits ended, but for what closing assignments say.
   void queue_status(fit_status* to, cudaStream_t stream) const {
     std::int64_t const problems = c_.batch_count();
-    launch(status_kernel<kChooseThreads>, "status_kernel",
-           ceil_div<std::int64_t>(problems, kChooseThreads), kChooseThreads, stream,
+    launch(status_kernel<kStatusThreads>, "status_kernel",
+           ceil_div<std::int64_t>(problems, kStatusThreads), kStatusThreads, stream,
            status_params{best_, to, problems});
   }
 

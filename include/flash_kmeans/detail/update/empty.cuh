@@ -11,7 +11,9 @@
 #include "gaps.cuh"
 #include "kernel_farthest.cuh"
 #include "kernel_gaps.cuh"
+#include "kernel_give_back.cuh"
 #include "kernel_split.cuh"
+#include "moved_points.cuh"
 #include "sorted.cuh"
 
 namespace flash_kmeans::detail {

@@ -9,23 +9,10 @@
 
 #include "../config.cuh"
 #include "../reduce.cuh"
-#include "gaps.cuh"
+#include "moved_points.cuh"
 
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
-
-inline constexpr int kFarthestThreads = 1024;
-
-template <class Acc>
-struct farthest_params {
-  Acc const* distances;  // [b][n] to the own centroid, of problems with gaps; NaN: not to be taken
-  Acc const* scales;     // [b][n] factors of rows, or null; points with 0 are not taken
-  std::int32_t* labels;  // [b][n]
-  gap_lists gaps;
-  std::int32_t* points;   // [b][k] that were moved, ascending
-  std::int32_t* origins;  // [b][k] their labels before
-  std::int64_t n, k, first;
-};
 
 // One block a problem.
 template <class Acc>
@@ -115,16 +102,6 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kFarthestThreads)
   }
   // Gaps that were filled: no more is left to do for others.
   if (threadIdx.x == 0) p.gaps.counts[b] = static_cast<std::int32_t>(taken);
-}
-
-// Gives the points that were moved their labels back.
-template <class Acc>
-FLASH_KMEANS_KERNEL void __launch_bounds__(kFarthestThreads)
-    give_back_kernel(farthest_params<Acc> const p) {
-  std::int64_t const b = p.first + blockIdx.x;
-  for (std::int32_t t = threadIdx.x; t < p.gaps.counts[b]; t += kFarthestThreads) {
-    p.labels[b * p.n + p.points[b * p.k + t]] = p.origins[b * p.k + t];
-  }
 }
 
 }  // namespace FLASH_KMEANS_ABI
