@@ -283,8 +283,8 @@ TEST(queries_refuse, bad_arguments_with_name_and_value_and_write_nothing) {
   std::vector<double> const weights(12, 1);
   bad.metric = fk::metric::euclidean;
   bad.weights = weights.data();
-  says(top_k(2, labels.data(), bad), "options.weights is of double");
-  says(transform(good, bad), "options.weights is of double");
+  says(top_k(2, labels.data(), bad), "options.weights is double");
+  says(transform(good, bad), "options.weights is double");
   says(top_k(2, labels.data(), {}, -3), "execution.threads is -3");
   says(transform(good, {}, -3), "execution.threads is -3");
   says(transform({nullptr, 12, 8}), "distances.data is null");

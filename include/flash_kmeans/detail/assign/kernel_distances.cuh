@@ -59,7 +59,7 @@ struct distances_params {
 // Aligned: vectors of a row are read in one access; d is a multiple of kVector. Either way a lane
 // adds the same features in the same order, so strides change no bit.
 template <class T, bool Aligned, class Terms, class Labels>
-FLASH_KMEANS_KERNEL void __launch_bounds__(kDistancesThreads, sizeof(T) == 8 ? 4 : 6)
+FLASH_KMEANS_KERNEL void __launch_bounds__(kDistancesThreads, sizeof(T) == 8 ? 4 : 0)
     distances_kernel(distances_params<T, Labels> const p) {
   constexpr int V = kVector<T>;
   using acc = centroid_t<T>;

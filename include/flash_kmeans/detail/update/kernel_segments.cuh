@@ -50,9 +50,8 @@ struct segments_params {
 
 // V: elements that a thread reads at once; rows are aligned and d is a multiple.
 template <class T, int V, class Rows>
-FLASH_KMEANS_KERNEL void __launch_bounds__(kSegmentsThreads, Rows::kScaled    ? 1
-                                                             : sizeof(T) == 8 ? 3
-                                                                              : 4)
+FLASH_KMEANS_KERNEL void __launch_bounds__(kSegmentsThreads,
+                                           !Rows::kScaled && sizeof(T) == 8 ? 3 : 0)
     segments_kernel(segments_params<T> const p) {
   using acc = typename segments_params<T>::acc;
   constexpr int kRows = 8;  // reads in flight
