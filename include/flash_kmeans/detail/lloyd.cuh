@@ -62,8 +62,7 @@ class lloyd {
   // Queues the whole fit. unchanged: what the last fit over this workspace left still holds. After
   // every iteration stop(iterations queued) is asked whether the rest may be left out, which changes
   // no result once all problems have converged, and which ends the fit where the caller wants no
-  // more. loops: the stream captures a graph that may have
-  // loops.
+  // more. loops: the stream captures a graph that may have loops.
   template <class Stop>
   void queue(cudaStream_t stream, fit_unchanged unchanged, Stop&& stop, bool loops = false) const {
     queue(stream, unchanged, stop, loops, seeds_);

@@ -273,15 +273,9 @@ class assignment {
                        std::int64_t inertia_stride, cudaStream_t stream,
                        acc const* weights = nullptr, mended_labels const& mended = {}) const {
     auto queue = [&](auto of) {
-      distances_params<T, decltype(of)> p{};
-      p.of = of;
-      p.labels = labels;
-      p.distances = distances;
+      auto p = distances_of_points(labels, distances, of);
       p.mended = mended;
       p.partials = inertia == nullptr ? nullptr : partials_;
-      p.rows = shape_.n;
-      p.rows_per_block = rows_per_block_;
-      p.blocks_per_problem = blocks_per_problem_;
       launch_distances(p, stream);
     };
     if (weights == nullptr) {
@@ -297,13 +291,8 @@ class assignment {
   // Distances to the labelled masters of those problems whose `wanted` ([b]) is not 0.
   void queue_distances(std::int32_t const* labels, acc* distances, std::int32_t const* wanted,
                        cudaStream_t stream) const {
-    distances_params<T> p{};
-    p.labels = labels;
-    p.distances = distances;
+    auto p = distances_of_points(labels, distances, one_label{});
     p.wanted = wanted;
-    p.rows = shape_.n;
-    p.rows_per_block = rows_per_block_;
-    p.blocks_per_problem = blocks_per_problem_;
     launch_distances(p, stream);
   }
 
@@ -331,6 +320,20 @@ class assignment {
  private:
   // Rows of a block of distances_kernel, at least.
   static constexpr std::int64_t kDistanceRows = 256;
+
+  // One label a point.
+  template <class Labels>
+  distances_params<T, Labels> distances_of_points(std::int32_t const* labels, acc* distances,
+                                                  Labels const& of) const {
+    distances_params<T, Labels> p{};
+    p.of = of;
+    p.labels = labels;
+    p.distances = distances;
+    p.rows = shape_.n;
+    p.rows_per_block = rows_per_block_;
+    p.blocks_per_problem = blocks_per_problem_;
+    return p;
+  }
 
   template <class Labels>
   void launch_distances(distances_params<T, Labels>& p, cudaStream_t stream) const {

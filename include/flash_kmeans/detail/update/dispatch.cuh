@@ -97,15 +97,14 @@ class centroid_update {
   void queue(std::int32_t const* labels, cluster_index const& index,
              operand_params<T> const& operand, convergence_state const& state,
              cudaStream_t stream) const {
-    queue_moves<Form>(labels, index, centroids(operand, state), stream,
-                      [](sorted_points const&, std::int64_t) {});
+    queue_moves<Form>(labels, index, centroids(operand, state), stream, nothing_between);
   }
 
   // Sums of the points of every cluster, in place of the masters.
   void queue_sums(std::int32_t const* labels, cudaStream_t stream) const {
     centroid_params<T> sums = centroids({}, {});
     sums.totals = true;
-    queue_moves<plain_form<T>>(labels, {}, sums, stream, [](sorted_points const&, std::int64_t) {});
+    queue_moves<plain_form<T>>(labels, {}, sums, stream, nothing_between);
   }
 
   // Only the by-products of these labels.
@@ -161,6 +160,8 @@ class centroid_update {
     int const run_bits = std::min(kLongestRun, (bits_for(chunks) + 1) / 2);
     return {bits, chunks, chunks <= kFewChunks ? kNoRuns : run_bits};
   }
+
+  static void nothing_between(sorted_points const&, std::int64_t) {}
 
   // Positions and clusters of a group are counted in 31 bits: sort and grids hold them.
   static std::int64_t group_size(std::int64_t b, std::int64_t n, std::int64_t buckets) {
