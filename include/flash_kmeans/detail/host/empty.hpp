@@ -34,14 +34,16 @@ std::vector<std::int32_t> empty_clusters(scratch<C> const& s, point_facts<C> con
 }
 
 // Up to count points that count and lie farthest from the centroid of their label (the lowest index
-// of equals first), farthest first.
+// of equals first), farthest first. Not `given` ones, which have become centroids already.
 template <class P, class C>
 std::vector<std::int32_t> farthest_points(team& workers, matrix_view<P> const& x,
                                           std::int32_t const* labels, matrix_view<C> const& c,
-                                          point_facts<C> const& facts, std::size_t count) {
+                                          point_facts<C> const& facts,
+                                          std::vector<std::int32_t> const& given,
+                                          std::size_t count) {
   // NaN is what is not taken: points without weight or cluster, and those of NaN centroids.
-  std::vector<double> distances(static_cast<std::size_t>(x.rows),
-                                std::numeric_limits<double>::quiet_NaN());
+  constexpr double kNotTaken = std::numeric_limits<double>::quiet_NaN();
+  std::vector<double> distances(static_cast<std::size_t>(x.rows), kNotTaken);
   workers.for_ranges(x.rows, 3.0 * static_cast<double>(x.cols),
                      [&](std::int64_t begin, std::int64_t end) {
                        for (std::int64_t i = begin; i < end; ++i) {
@@ -50,6 +52,9 @@ std::vector<std::int32_t> farthest_points(team& workers, matrix_view<P> const& x
                              distance(facts.by, row(x, i), row(c, labels[i]), x.cols);
                        }
                      });
+  for (std::int32_t const i : given) {
+    if (i >= 0) distances[static_cast<std::size_t>(i)] = kNotTaken;
+  }
   std::vector<std::int32_t> points;
   for (std::size_t i = 0; i < distances.size(); ++i) {
     if (!std::isnan(distances[i])) points.push_back(static_cast<std::int32_t>(i));
@@ -74,7 +79,7 @@ void move_farthest_points(team& workers, scratch<C>& s, matrix_view<P> const& x,
   std::vector<std::int32_t> const empty = empty_clusters(s, facts);
   if (empty.empty()) return;
   std::vector<std::int32_t> const points =
-      farthest_points(workers, x, labels, c, facts, empty.size());
+      farthest_points(workers, x, labels, c, facts, s.given, empty.size());
   std::vector<std::int32_t> moved(labels, labels + x.rows);
   for (std::size_t e = 0; e < points.size(); ++e) {
     moved[static_cast<std::size_t>(points[e])] = empty[e];

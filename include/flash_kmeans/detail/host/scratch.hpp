@@ -34,6 +34,7 @@ struct scratch {
   std::vector<double> partials;
   std::vector<double> shifts;        // [k]
   std::vector<std::int32_t> labels;  // [n], where they differ from those that the caller sees
+  std::vector<std::int32_t> given, balanced;  // of balance_clusters: [k] or nothing, [n]
 };
 
 // Calls visit(team, scratch, i) for i in [0, count): many or small problems side by side, a thread
