@@ -38,7 +38,8 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kBalanceThreads)
     balance_kernel(balance_params<Acc> const p) {
   constexpr int kDigitBits = 8, kDigits = 1 << kDigitBits;
   __shared__ std::uint32_t clusters[kDigits];  // that can be spared, by a digit of their size
-  __shared__ std::uint32_t most, wanted;
+  __shared__ std::uint32_t most;
+  __shared__ std::uint32_t wanted;
   sorted_points const& s = p.sorted;
   std::int64_t const b = s.first + blockIdx.x;
   if (has_converged(p.state.status, b)) {
