@@ -243,24 +243,25 @@ struct fit_options {
   sample_weights weights{};
   /// What becomes of a cluster without points.
   flash_kmeans::empty_cluster empty_cluster = flash_kmeans::empty_cluster::keep;
-  /// Largest size of a cluster that the fit works towards, relative to the average one: finite and
-  /// >= 1, or 0 for any size. Every update first looks for clusters of more than L = max(1,
-  /// floor(max_size_ratio x m / k)) points, m being all points in clusters (that are finite; whatever
-  /// they weigh). One of s points asks for ceil(s / L) - 1 centroids of clusters with at most L / 2
-  /// points, empty ones included: the smallest of them, of equals those of the lowest index, as many
-  /// as are asked for in all. In ascending order these are dealt to who asks, in ascending order too;
-  /// where they are too few, the first clusters that ask for a of all A get floor(a x t / A) of the t
-  /// there are. Centroid number i = 0, 1, ... of the c that a cluster gets moves onto the cluster's
-  /// point number floor((4 i + 1) s / (4 c)), in ascending order of points (scaled to length 1 under
-  /// metric::cosine). That point leaves the sums of its cluster, and the points of the centroid's own
-  /// count nowhere in this update; empty_cluster is about what is left empty then. A point that
-  /// weighs 0 moves no centroid.
+  /// Cap on the size of clusters, relative to the average size, that the fit works towards: finite
+  /// and >= 1, or 0 for none. Of m points in clusters (all that are finite, whatever they weigh) a
+  /// cluster is to have at most L = max(1, floor(max_size_ratio x m / k)).
+  ///
+  /// Every update begins with this repair. A cluster of s > L points asks for ceil(s / L) - 1
+  /// centroids of clusters with at most L / 2 points, empty ones included. The smallest of these
+  /// give theirs, of equals the lowest index, as many as are asked for in all; in ascending order
+  /// they go to who asks, in ascending order too. Where they are fewer, t of A, the first clusters
+  /// that ask for a together get floor(a t / A). Number i = 0, 1, ... of the c centroids that a
+  /// cluster gets moves onto its point number floor((4 i + 1) s / (4 c)), in ascending order of
+  /// points (scaled to length 1 under metric::cosine). That point leaves the sums of its cluster,
+  /// and points of clusters whose centroids move count nowhere in this update. What is still empty
+  /// is for empty_cluster. A point that weighs 0 moves no centroid.
   ///
   /// Labels and by-products stay those of the nearest centroid, so this is a goal, not a promise:
-  /// clusters may remain larger, as those of equal points must, and the last update's moves are
-  /// followed by no other. A problem does not converge in an update that moves centroids so. Where
-  /// the goal is out of reach, all max_iterations are done. (cuVS: balanced k-means moves centroids
-  /// of small clusters, too)
+  /// clusters may remain larger, as those of equal points must, and nothing repairs what the last
+  /// update leaves. A problem does not converge in an update that moves centroids so; where the goal
+  /// is out of reach, max_iterations are done. Of no effect from k on. (cuVS: balanced k-means moves
+  /// centroids of small clusters, too)
   double max_size_ratio = 0;
   /// Seedings that are tried, >= 1; the fit with the lowest inertia is returned, the first of
   /// equals, for each problem of a batch by itself. Seeding i draws with seed + i. More than 1 needs
@@ -364,8 +365,8 @@ struct fit_status {
                    ///< without those whose distance is not finite; NaN when not asked for
   double shift;    ///< sum of the squared distances that the centroids moved in the last update
   std::int32_t iterations;  ///< updates done
-  /// 1 when the last shift was within the tolerance, and no cluster was too large (see
-  /// fit_options::max_size_ratio) or none could be helped
+  /// 1 when the last shift was within the tolerance and no centroid had to move because of
+  /// fit_options::max_size_ratio
   std::int32_t converged;
   /// Points with a NaN or an infinity. They have label 0 and count nowhere: not in centroids,
   /// inertia, variance, seeding, empty clusters and cluster_index, where they stand at the end of
