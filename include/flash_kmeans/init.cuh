@@ -67,7 +67,7 @@ std::size_t init_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& 
 /// @param[in] x device, [b][n][d], as for fit; points of one byte a value are converted to half
 ///     first, which is one read of all of them for every init
 /// @param[out] centroids device, [b][k][d], float (double for double points), k <= n
-/// @param[in] options init, seed, candidates, metric and weights are used
+/// @param[in] options init, seed, first_problem, candidates, metric and weights are used
 /// @param[in] exec stream, workspace (init_workspace_bytes); a forced kernel and the precision of
 ///     float count for kmeans_parallel, and `simt` for both seedings that measure
 ///
@@ -113,7 +113,7 @@ void init_centroids_async(matrix_view<P> const& x, matrix_view<C> const& centroi
   });
   pieces.seeds.prepare();
   pieces.points.queue(exec.stream);
-  pieces.seeds.queue({options.seed, x.batch_count()}, exec.stream);
+  pieces.seeds.queue({options.seed, x.batch_count(), options.first_problem}, exec.stream);
 }
 
 /// init_centroids_async, then waits for the stream.
