@@ -49,7 +49,7 @@ struct execution {
 ///   metric::cosine. When every point coincides with a centroid or weighs nothing, the point of the
 ///   lowest index that is no centroid yet is taken.
 /// - kmeans_parallel: one point as above, then five rounds that take every point with a probability
-///   of 2 k x its share in the sum of weight x distance, 3 k + 64 points a round at most; then
+///   of k x its share in the sum of weight x distance, 3/2 k + 64 points a round at most; then
 ///   kmeans_plus_plus among the points taken, each with the weight of all points that are nearest to
 ///   it. Where fewer than k were taken, points of init_method::random join them.
 /// - given: what is there stays.
@@ -64,8 +64,8 @@ struct execution {
 /// @param[in] exec threads >= 0, default 0 (all)
 ///
 /// Cost: random: reads and writes b k d elements. kmeans_plus_plus: 3 b n k d x candidates FLOPs in
-/// double, and 25 n bytes a problem. kmeans_parallel: 2 b n d x 10 k FLOPs, and besides what
-/// kmeans_plus_plus costs for about 10 k points a copy of these.
+/// double, and 25 n bytes a problem. kmeans_parallel: 2 b n d x 5 k FLOPs, and besides what
+/// kmeans_plus_plus costs for about 5 k points a copy of these.
 /// Synchronises: returns when done.
 /// Determinism: the draws depend on points, weights, options and i only, whatever the number of
 /// threads; on exact data (small integers) they are those of the GPU's init_centroids.

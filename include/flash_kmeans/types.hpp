@@ -212,7 +212,7 @@ enum class init_method {
   /// far (squared, but under metric::cosine 1 - cos). k passes over the points. Source: Arthur, Vassilvitskii, k-means++: the advantages of
   /// careful seeding, SODA 2007; several candidates a step as in scikit-learn.
   kmeans_plus_plus,
-  /// k-means||: a few passes that draw about 2 k points each, then k-means++ among what they drew.
+  /// k-means||: a few passes that draw about k points each, then k-means++ among what they drew.
   /// Source: Bahmani et al., Scalable k-means++, VLDB 2012.
   kmeans_parallel,
   /// what the caller left in the centroids (warm start)

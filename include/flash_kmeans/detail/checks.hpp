@@ -212,7 +212,7 @@ inline void check_first_problem(std::int64_t first) {
 // k-means|| numbers the points that it takes.
 inline void check_taken(fit_options const& options, std::int64_t n, std::int64_t k) {
   if (options.init == init_method::kmeans_parallel && most_taken(n, k) > kMaxRows) {
-    throw_invalid("centroids.rows (k)", k, "must be at most 143165555 for kmeans_parallel");
+    throw_invalid("centroids.rows (k)", k, "must be at most 286331110 for kmeans_parallel");
   }
 }
 
