@@ -19,7 +19,7 @@ set(table
     "3 detail/init/(seed_[a-z]+|random_points)\\.cuh"
     "4 detail/(count_from|graph|launch|points|tensor_map|workspace)\\.cuh"
     "4 detail/[a-z]+/dispatch\\.cuh"
-    "4 detail/(convergence/choice|assign/queries|update/(sort|scaling|empty))\\.cuh"
+    "4 detail/(convergence/choice|assign/(plan|queries)|update/(sort|scaling|empty))\\.cuh"
     "4 detail/init/[a-z0-9_]+\\.cuh"
     "4 detail/host/[a-z0-9_]+\\.hpp"
     "5 detail/(lloyd|best_of)\\.cuh"
