@@ -29,6 +29,8 @@ doxygen_add_docs(
   docs
   include/flash_kmeans/types.hpp
   include/flash_kmeans/fit.cuh
+  include/flash_kmeans/ragged.cuh
+  include/flash_kmeans/append.cuh
   include/flash_kmeans/predict.cuh
   include/flash_kmeans/update.cuh
   include/flash_kmeans/init.cuh

@@ -41,6 +41,12 @@
   EXTERN template void flash_kmeans::inertia_async<T const, READ>(                          \
       matrix_view<T const> const&, matrix_view<READ> const&, double*, query_options const&, \
       execution const&);                                                                    \
+  EXTERN template assign_kernel flash_kmeans::predict_async<T const, READ>(                 \
+      ragged_view<T const> const&, ragged_view<READ> const&, predict_outputs<C> const&,     \
+      query_options const&, execution const&);                                              \
+  EXTERN template assign_kernel flash_kmeans::predict<T const, READ>(                       \
+      ragged_view<T const> const&, ragged_view<READ> const&, predict_outputs<C> const&,     \
+      query_options const&, execution const&);                                              \
   EXTERN template double flash_kmeans::inertia<T const, READ>(                              \
       matrix_view<T const> const&, matrix_view<READ> const&, query_options const&,          \
       execution const&);
@@ -61,6 +67,29 @@
                                                            matrix_view<C> const&,                  \
                                                            fit_outputs const&, fit_options const&, \
                                                            execution const&);                      \
+  EXTERN template std::size_t flash_kmeans::fit_workspace_bytes<T const, C>(                       \
+      ragged_view<T const> const&, ragged_view<C> const&, fit_options const&, execution const&,    \
+      fit_outputs const&);                                                                         \
+  EXTERN template assign_kernel flash_kmeans::fit_async<T const, C>(ragged_view<T const> const&,   \
+                                                                    ragged_view<C> const&,         \
+                                                                    fit_outputs const&,            \
+                                                                    fit_options const&,            \
+                                                                    execution const&);             \
+  EXTERN template fit_result flash_kmeans::fit<T const, C>(ragged_view<T const> const&,            \
+                                                           ragged_view<C> const&,                  \
+                                                           fit_outputs const&, fit_options const&, \
+                                                           execution const&);                      \
+  EXTERN template std::size_t flash_kmeans::append_workspace_bytes<T const, C>(                    \
+      matrix_view<T const> const&, matrix_view<C> const&, std::int64_t, fit_options const&,        \
+      execution const&, fit_outputs const&);                                                       \
+  EXTERN template assign_kernel flash_kmeans::append_async<T const, C>(                            \
+      matrix_view<T const> const&, matrix_view<C> const&, std::int64_t, fit_outputs const&,        \
+      fit_options const&, execution const&);                                                       \
+  EXTERN template fit_result flash_kmeans::append<T const, C>(matrix_view<T const> const&,         \
+                                                              matrix_view<C> const&, std::int64_t, \
+                                                              fit_outputs const&,                  \
+                                                              fit_options const&,                  \
+                                                              execution const&);                   \
   EXTERN template class fit_plan<T>;                                                               \
   EXTERN template std::size_t flash_kmeans::update_workspace_bytes<T const, C>(                    \
       matrix_view<T const> const&, matrix_view<C> const&, update_options const&);                  \

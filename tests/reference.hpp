@@ -341,7 +341,7 @@ reference_rounds_result reference_rounds(matrix const& x, std::vector<double> co
     std::vector<std::int64_t> points;
     for (std::int64_t i = 0; i < x.rows; ++i) {
       double const own = potentials[static_cast<std::size_t>(i)];
-      if (own > 0 && draw(round, i) < 2.0 * static_cast<double>(k) * own / total) {
+      if (own > 0 && draw(round, i) < static_cast<double>(k) * own / total) {
         points.push_back(i);
       }
     }

@@ -353,7 +353,7 @@ inline std::vector<std::int64_t> reference_parallel(
     double const total = std::accumulate(potentials.begin(), potentials.end(), 0.0);
     if (total == 0) break;
     for (std::size_t i = 0; i < n; ++i) {
-      if (draw(round, i) < 2 * static_cast<double>(k) * potentials[i] / total) {
+      if (draw(round, i) < static_cast<double>(k) * potentials[i] / total) {
         taken.push_back(static_cast<std::int64_t>(i));
       }
     }

@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "detail/best_of.cuh"
+#include "detail/calls.hpp"
 #include "detail/checks.hpp"
+#include "detail/count_from.cuh"
 #include "detail/graph.cuh"
 #include "detail/input/dispatch.cuh"
 #include "detail/nvtx.hpp"
@@ -19,36 +21,99 @@ namespace flash_kmeans {
 namespace detail {
 inline namespace FLASH_KMEANS_ABI {
 
-// The workspace of fit.
+// The workspace of one batch of a fit.
 template <class T>
 struct fit_memory {
   input_check<T> input;
   best_of<T> fit;
 
-  fit_memory(matrix_view<T const> const& x, matrix_view<centroid_t<T>> const& c,
-             fit_outputs const& out, fit_options const& options, assign_plan const& plan,
-             arena& memory)
-      : input(x, options.check_input, memory), fit(x, c, out, options, plan, memory) {}
+  fit_memory(fit_call<T const, centroid_t<T>> const& call, assign_plan const& plan, arena& memory)
+      : input(call.x, call.options.check_input, call.first, memory),
+        fit(call.x, call.centroids, call.out, call.options, plan, memory) {}
 };
 
-// What fit and fit_async share: stop is lloyd::queue's; ended(lloyd) runs while the workspace is
-// still held.
+// The fits of one call, which take turns in the same memory.
+template <class T>
+std::vector<fit_memory<T>> lay_out_fits(std::vector<fit_call<T const, centroid_t<T>>> const& calls,
+                                        assign_plan const& plan, arena& memory) {
+  std::vector<fit_memory<T>> fits;
+  fits.reserve(calls.size());
+  for (auto const& call : calls) memory.lend([&] { fits.emplace_back(call, plan, memory); });
+  return fits;
+}
+
+// What fit, append and their asynchronous twins share, after the checks: stop is lloyd::queue's;
+// ended(fit, call) runs after each while the workspace still holds it.
 template <class T, class Stop, class Ended>
-assign_kernel run_fit(matrix_view<T const> const& x, matrix_view<centroid_t<T>> const& c,
-                      fit_outputs const& out, fit_options const& options, execution const& exec,
-                      Stop&& stop, Ended&& ended) {
-  check_fit(x, c, out, options);
+assign_kernel run_fits(std::vector<fit_call<T const, centroid_t<T>>> const& calls,
+                       execution const& exec, Stop&& stop, Ended&& ended) {
   profiler_range const range("flash_kmeans.fit");
   assign_plan const plan = plan_assignment<compute_t<T>>(exec);
   workspace block(exec);
-  auto pieces =
-      block.lay_out([&](arena& memory) { return fit_memory<T>(x, c, out, options, plan, memory); });
-  pieces.input.run(exec.stream);
-  auto& fit = pieces.fit;
-  fit.prepare();
-  fit.queue(exec.stream, {}, [&](int iterations) { return stop(fit, iterations); });
-  ended(fit);
-  return fit.kernel();
+  auto fits = block.lay_out([&](arena& memory) { return lay_out_fits<T>(calls, plan, memory); });
+  for (auto const& pieces : fits) pieces.input.run(exec.stream);
+  assign_kernel kernel = assign_kernel::automatic;
+  std::int64_t most = 0;
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    auto const& call = calls[i];
+    auto& fit = fits[i].fit;
+    fit.prepare();
+    fit.queue(exec.stream, {}, [&](int iterations) { return stop(fit, call, iterations); });
+    queue_count_from(call.first_cluster, call.out.labels, call.x.batch_count() * call.x.rows,
+                     exec.stream);
+    ended(fit, call);
+    if (call.x.rows <= most) continue;
+    most = call.x.rows;
+    kernel = fit.kernel();
+  }
+  return kernel;
+}
+
+template <class T>
+assign_kernel queue_fits(std::vector<fit_call<T const, centroid_t<T>>> const& calls,
+                         execution const& exec) {
+  return run_fits<T>(
+      calls, exec, [](auto const&, auto const&, int) { return false; },
+      [](auto const&, auto const&) {});
+}
+
+// Waits, and looks at the device on the way.
+template <class T>
+fit_result wait_for_fits(std::vector<fit_call<T const, centroid_t<T>>> const& calls,
+                         execution const& exec) {
+  constexpr int kLook = 4;
+  std::vector<fit_status> all;
+  bool goes_on = true;
+  auto const tell = [&](auto const& fit, auto const& call, int iterations) {
+    std::vector<fit_status> status(static_cast<std::size_t>(fit.problems()));
+    fetch(status.data(), fit.fits_status(), status.size(), exec.stream, "fit");
+    double shift = 0;
+    for (fit_status const& own : status) shift += own.iterations == iterations ? own.shift : 0;
+    goes_on = call.options.progress(iterations, shift);
+  };
+  assign_kernel const kernel = run_fits<T>(
+      calls, exec,
+      [&](auto const& fit, auto const& call, int iterations) {
+        if (iterations == 0 || iterations % kLook != 0) return !goes_on;
+        std::int32_t running = 0;
+        fetch(&running, fit.running(), 1, exec.stream, "fit");
+        if (call.options.progress) tell(fit, call, iterations);
+        return running == 0 || !goes_on;
+      },
+      [&](auto const& fit, auto const& call) {
+        std::size_t const before = all.size();
+        all.resize(before + static_cast<std::size_t>(call.x.batch_count()));
+        fetch(all.data() + before, fit.status(), all.size() - before, exec.stream, "fit");
+      });
+  return summary(all, kernel);
+}
+
+// A call of one batch.
+template <class P, class C>
+std::vector<fit_call<P const, C>> one_fit(matrix_view<P const> const& x, matrix_view<C> const& c,
+                                          fit_outputs const& out, fit_options const& options) {
+  check_fit(x, c, out, options);
+  return {{x, c, out, options}};
 }
 
 }  // namespace FLASH_KMEANS_ABI
@@ -89,8 +154,8 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
   detail::check_k_at_most_n(centroids.rows, x.rows);
   detail::check_options(options);
   detail::arena sizing;
-  detail::fit_memory<T>(x, centroids, outputs, options,
-                        detail::plan_assignment<detail::compute_t<T>>(exec), sizing);
+  detail::lay_out_fits<T>({{x, centroids, outputs, options}},
+                          detail::plan_assignment<detail::compute_t<T>>(exec), sizing);
   return sizing.used();
 }
 
@@ -137,8 +202,8 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
 /// points, centroids and sums fit into the shared memory of eight blocks (4096 x 128 of half with
 /// 64 clusters, say) and whose search is short. They are small by n, k, d and type alone, and only
 /// where no kernel is forced, no records are asked for, and the fit is euclidean, without weights
-/// and max_size_ratio, and keeps empty clusters; their products run on `sm80` instructions (half, bfloat16) or `simt`,
-/// and the closing assignment on the same kernel as that of other problems.
+/// and max_size_ratio, and keeps empty clusters; their products run on `sm80` instructions (half,
+/// bfloat16) or `simt`, and the closing assignment on the same kernel as that of other problems.
 ///
 /// Deterministic: the same input, options and device give the same bits.
 /// Synchronises nothing and, given a workspace, allocates nothing; can be captured into a CUDA
@@ -160,9 +225,7 @@ assign_kernel fit_async(matrix_view<P> const& x, matrix_view<C> const& centroids
   detail::check_point_type<T>();
   detail::check_written_type<P, C>();
   detail::check_does_not_wait(options);
-  return detail::run_fit<T>(
-      x, centroids, outputs, options, exec, [](auto const&, int) { return false; },
-      [](auto const&) {});
+  return detail::queue_fits<T>(detail::one_fit<T>(x, centroids, outputs, options), exec);
 }
 
 /// A fit that is run again and again over the same buffers: what depends on shapes, pointers and
@@ -257,30 +320,7 @@ fit_result fit(matrix_view<P> const& x, matrix_view<C> const& centroids, fit_out
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
   detail::check_written_type<P, C>();
-  constexpr int kLook = 4;
-  std::vector<fit_status> status;
-  bool goes_on = true;
-  auto const tell = [&](auto const& fit, int iterations) {
-    status.resize(static_cast<std::size_t>(fit.problems()));
-    detail::fetch(status.data(), fit.fits_status(), status.size(), exec.stream, "fit");
-    double shift = 0;
-    for (fit_status const& own : status) shift += own.iterations == iterations ? own.shift : 0;
-    goes_on = options.progress(iterations, shift);
-  };
-  assign_kernel const kernel = detail::run_fit<T>(
-      x, centroids, outputs, options, exec,
-      [&](auto const& fit, int iterations) {
-        if (iterations == 0 || iterations % kLook != 0) return !goes_on;
-        std::int32_t running = 0;
-        detail::fetch(&running, fit.running(), 1, exec.stream, "fit");
-        if (options.progress) tell(fit, iterations);
-        return running == 0 || !goes_on;
-      },
-      [&](auto const& fit) {
-        status.resize(static_cast<std::size_t>(x.batch_count()));
-        detail::fetch(status.data(), fit.status(), status.size(), exec.stream, "fit");
-      });
-  return detail::summary(status, kernel);
+  return detail::wait_for_fits<T>(detail::one_fit<T>(x, centroids, outputs, options), exec);
 }
 
 }  // namespace FLASH_KMEANS_ABI

@@ -15,8 +15,10 @@
 #include <type_traits>
 #include <vector>
 
+#include "detail/calls.hpp"
 #include "detail/checks.hpp"
 #include "detail/host/assign.hpp"
+#include "detail/host/fit.hpp"
 #include "detail/host/lloyd.hpp"
 #include "detail/host/nearest.hpp"
 #include "detail/host/points.hpp"
@@ -25,8 +27,6 @@
 #include "detail/host/seed.hpp"
 #include "detail/host/sort.hpp"
 #include "detail/host/team.hpp"
-#include "detail/host/variance.hpp"
-#include "detail/outputs.hpp"
 #include "types.hpp"
 
 /// The same verbs on the CPU, threaded, in plain C++17: same options, same results.
@@ -49,7 +49,7 @@ struct execution {
 ///   metric::cosine. When every point coincides with a centroid or weighs nothing, the point of the
 ///   lowest index that is no centroid yet is taken.
 /// - kmeans_parallel: one point as above, then five rounds that take every point with a probability
-///   of 2 k x its share in the sum of weight x distance, 3 k + 64 points a round at most; then
+///   of k x its share in the sum of weight x distance, 3/2 k + 64 points a round at most; then
 ///   kmeans_plus_plus among the points taken, each with the weight of all points that are nearest to
 ///   it. Where fewer than k were taken, points of init_method::random join them.
 /// - given: what is there stays.
@@ -64,8 +64,8 @@ struct execution {
 /// @param[in] exec threads >= 0, default 0 (all)
 ///
 /// Cost: random: reads and writes b k d elements. kmeans_plus_plus: 3 b n k d x candidates FLOPs in
-/// double, and 25 n bytes a problem. kmeans_parallel: 2 b n d x 10 k FLOPs, and besides what
-/// kmeans_plus_plus costs for about 10 k points a copy of these.
+/// double, and 25 n bytes a problem. kmeans_parallel: 2 b n d x 5 k FLOPs, and besides what
+/// kmeans_plus_plus costs for about 5 k points a copy of these.
 /// Synchronises: returns when done.
 /// Determinism: the draws depend on points, weights, options and i only, whatever the number of
 /// threads; on exact data (small integers) they are those of the GPU's init_centroids.
@@ -83,23 +83,23 @@ void init_centroids(matrix_view<P> x, matrix_view<C> centroids, fit_options cons
   detail::check_k_at_most_n(centroids.rows, x.rows);
   detail::check_seeding<C>(options, x.rows, centroids.rows);
   cpu::check_threads(exec.threads);
-  cpu::check_weight_values<C>(options.weights, x.batch_count(), x.rows);
+  cpu::check_weight_values<C>(options.weights, 0, x.batch_count(), x.rows);
   bool const measures =
       options.init == init_method::kmeans_plus_plus || options.init == init_method::kmeans_parallel;
   cpu::team workers(exec.threads);
   cpu::scratch<C> shared;
-  cpu::for_each_problem(workers, shared, x.batch_count(), cpu::seeding_cost(x, centroids, options),
-                        [&](cpu::team& t, cpu::scratch<C>& s, std::int64_t i) {
-                          auto const points = cpu::problem(x, i);
-                          cpu::point_facts<C> facts;
-                          if (measures) {
-                            facts = cpu::look_at_points<P, C>(
-                                t, points, options.metric,
-                                cpu::weights_of<C>(options.weights, i, x.rows));
-                          }
-                          cpu::draw_centroids(t, s, points, cpu::problem(centroids, i), i, options,
-                                              options.seed, facts);
-                        });
+  cpu::for_each_problem(
+      workers, shared, x.batch_count(), cpu::seeding_cost(x, centroids, options),
+      [&](cpu::team& t, cpu::scratch<C>& s, std::int64_t i) {
+        auto const points = cpu::problem(x, i);
+        cpu::point_facts<C> facts;
+        if (measures) {
+          facts = cpu::look_at_points<P, C>(t, points, options.metric,
+                                            cpu::weights_of<C>(options.weights, i, x.rows));
+        }
+        cpu::draw_centroids(t, s, points, cpu::problem(centroids, i), options.first_problem + i,
+                            options, options.seed, facts);
+      });
 }
 
 /// The nearest centroid of each point: the j with the largest x.c_j - |c_j|^2 / 2 (euclidean),
@@ -128,23 +128,28 @@ void init_centroids(matrix_view<P> x, matrix_view<C> centroids, fit_options cons
 template <class P, class C>
 void predict(matrix_view<P> x, matrix_view<C> centroids, predict_outputs<centroid_t<P>> const& out,
              query_options const& options = {}, execution const& exec = {}) {
-  using compute = centroid_t<P>;
-  namespace cpu = detail::cpu;
-  detail::check_views(x, centroids);
-  detail::check_pointer(out.labels, "labels");
-  detail::check_optional(out.distances, "distances");
-  detail::check_query<compute>(options);
-  cpu::check_threads(exec.threads);
-  cpu::team workers(exec.threads);
-  cpu::scratch<compute> shared;
-  cpu::for_each_problem(workers, shared, x.batch_count(), cpu::assignment_cost(x, centroids),
-                        [&](cpu::team& t, cpu::scratch<compute>& s, std::int64_t i) {
-                          compute* const distances =
-                              out.distances != nullptr ? out.distances + i * x.rows : nullptr;
-                          cpu::assign_points<P, compute>(
-                              t, s, cpu::problem(x, i), cpu::problem(centroids, i), options.metric,
-                              nullptr, out.labels + i * x.rows, distances, false);
-                        });
+  detail::check_predict(x, centroids, out, options);
+  detail::cpu::run_predictions<P, C>({{x, centroids, out}}, options.metric, exec.threads);
+}
+
+/// predict of every sequence among its own centroids, in one call; sequences are searched one after
+/// the other.
+///
+/// @param[in] x,centroids host, as for fit of sequences; centroids const or not, k may exceed n
+/// @param[out] out labels and, on request, distances, one problem after the other
+/// @param[in] options only metric matters; default euclidean
+/// @param[in] exec threads >= 0, default 0 (all)
+///
+/// Costs, synchronises and throws as predict of one batch.
+template <class P, class C>
+void predict(ragged_view<P> x, ragged_view<C> centroids, predict_outputs<centroid_t<P>> const& out,
+             query_options const& options = {}, execution const& exec = {}) {
+  detail::check_centroid_type<P, C>();
+  auto const calls = detail::queries_of<P, C>(x, centroids, out);
+  for (auto const& call : calls) {
+    detail::check_predict(call.x, call.centroids, call.out, options);
+  }
+  detail::cpu::run_predictions<P, C>(calls, options.metric, exec.threads);
 }
 
 /// The j nearest centroids of each point, nearest first: what an index of inverted lists probes
@@ -256,7 +261,7 @@ double inertia(matrix_view<P> x, matrix_view<C> centroids, query_options const& 
   detail::check_views(x, centroids);
   detail::check_query<compute>(options);
   cpu::check_threads(exec.threads);
-  cpu::check_weight_values<compute>(options.weights, x.batch_count(), x.rows);
+  cpu::check_weight_values<compute>(options.weights, 0, x.batch_count(), x.rows);
   cpu::team workers(exec.threads);
   cpu::scratch<compute> shared;
   std::vector<double> sums(static_cast<std::size_t>(x.batch_count()), 0.0);
@@ -311,7 +316,7 @@ double update_centroids(matrix_view<P> x, std::int32_t const* labels, matrix_vie
   detail::check_metric(options.metric);
   detail::check_weights<compute>(options.weights);
   cpu::check_threads(exec.threads);
-  cpu::check_weight_values<compute>(options.weights, x.batch_count(), x.rows);
+  cpu::check_weight_values<compute>(options.weights, 0, x.batch_count(), x.rows);
   cpu::team workers(exec.threads);
   cpu::scratch<compute> shared;
   std::vector<double> shifts(static_cast<std::size_t>(x.batch_count()), 0.0);
@@ -358,7 +363,8 @@ double update_centroids(matrix_view<P> x, std::int32_t const* labels, matrix_vie
 /// Determinism: same bits for any number of threads.
 /// Throws: std::invalid_argument, with nothing written, for null or misaligned pointers, shapes or
 /// strides out of range or not matching, k > n, max_iterations < 1, a tolerance that is negative or
-/// not finite, an unknown init, metric or empty_cluster, n_init < 1, n_init > 1 with given centroids
+/// not finite, an unknown init, metric or empty_cluster, a max_size_ratio that is not 0 and below 1
+/// or not finite, n_init < 1, n_init > 1 with given centroids
 /// with records or without the closing assignment, candidates outside [0, 64], weights of the wrong
 /// type or with a value that is negative or not finite, with check_input the first point that is
 /// not finite, a negative number of threads; std::bad_alloc; whatever options.progress throws.
@@ -374,45 +380,60 @@ template <class P, class C>
 fit_result fit(matrix_view<P> x, matrix_view<C> centroids, fit_outputs const& out,
                fit_options const& options = {}, execution const& exec = {}) {
   detail::check_written_type<P, C>();
-  using compute = centroid_t<P>;
-  namespace cpu = detail::cpu;
   detail::check_fit(x, centroids, out, options);
-  cpu::check_threads(exec.threads);
-  std::int64_t const b = x.batch_count(), n = x.rows;
-  cpu::check_weight_values<compute>(options.weights, b, n);
-  double const look_cost = static_cast<double>(n) * static_cast<double>(x.cols);
-  cpu::team workers(exec.threads);
-  cpu::scratch<compute> shared;
-  std::vector<cpu::point_facts<compute>> facts(static_cast<std::size_t>(b));
-  std::vector<double> bounds(facts.size(), 0.0);
-  cpu::for_each_problem(
-      workers, shared, b, look_cost, [&](cpu::team& t, cpu::scratch<compute>& s, std::int64_t i) {
-        auto const points = cpu::problem(x, i);
-        auto& own = facts[static_cast<std::size_t>(i)];
-        own = cpu::look_at_points<P, compute>(t, points, options.metric,
-                                              cpu::weights_of<compute>(options.weights, i, n));
-        if (options.tolerance == 0) return;
-        bounds[static_cast<std::size_t>(i)] =
-            options.tolerance * cpu::mean_variance(t, s, points, own);
-      });
-  if (options.check_input) cpu::require_finite(x, facts);
+  return detail::cpu::run_fits<P, C>({{x, centroids, out, options}}, exec.threads);
+}
 
-  std::vector<fit_status> const status = cpu::run_best_fit<P, compute>(
-      workers, shared,
-      {x, centroids, out.labels, options, options.seed, facts, bounds, out.records});
+/// fit of every sequence, each with its own n and k, in one call.
+///
+/// @param[in] x host, rows of all sequences and heads, any point type
+/// @param[in,out] centroids host, float (double for double points), as many sequences and heads as
+///     x; 1 <= k <= n for every sequence
+/// @param[out] out as for one batch, one problem after the other: labels, order and inverse of
+///     problem (i, j) begin at heads x (offsets[i] - offsets[0]) + j n_i, counts likewise by the
+///     offsets of centroids, offsets (k_i + 1 each) as well; status [problems], records
+///     [problems][max_iterations]
+/// @param[in] options as for one batch; weights lie like labels. Problem (i, j) draws with number
+///     first_problem + i x heads + j. Where progress wants no more, the sequences that follow end
+///     after their first update
+/// @param[in] exec threads >= 0, default 0 (all)
+///
+/// Every sequence gets, to the bit, what fit gives it as a batch of its heads. Sequences are fitted
+/// side by side, a thread each, where they are many or small.
+/// Returns, costs, synchronises and throws as fit of one batch, with nothing written where one
+/// sequence is at fault.
+template <class P, class C>
+fit_result fit(ragged_view<P> x, ragged_view<C> centroids, fit_outputs const& out,
+               fit_options const& options = {}, execution const& exec = {}) {
+  detail::check_written_type<P, C>();
+  auto const calls = detail::fits_of<P, C>(x, centroids, out, options);
+  detail::check_ragged_fit(centroids, calls);
+  return detail::cpu::run_fits<P, C>(calls, exec.threads);
+}
 
-  if (detail::wanted(out.index)) {
-    cpu::for_each_problem(workers, shared, b, static_cast<double>(n),
-                          [&](cpu::team& t, cpu::scratch<compute>& s, std::int64_t i) {
-                            auto const& own = facts[static_cast<std::size_t>(i)];
-                            cpu::sort_points(
-                                t, s, cpu::counted_labels(own, out.labels + i * n, n, s.labels), n,
-                                centroids.rows);
-                            cpu::write_index(s, out.index, i);
-                          });
-  }
-  if (out.status != nullptr) std::copy(status.begin(), status.end(), out.status);
-  return detail::summary(status, assign_kernel::host);
+/// Adds centroids to a set that grows with its points: of every problem, rows [first, k) of the
+/// centroids are fitted to new points, and those before stay as they are.
+///
+/// @param[in] x host [b][n][d], the new points, any point type
+/// @param[in,out] centroids host [b][k][d], with the centroids that are there in rows [0, first) and
+///     room for those that are added after them; k - first <= n; rows from `first` on are read
+///     for init_method::given
+/// @param[in] first row of the first centroid that is added, 0 <= first < k
+/// @param[out] out labels: host [b][n], count from `first`, as rows of centroids do; a point with a
+///     NaN or an infinity gets `first`. By-products are those of the added centroids: counts
+///     [b][k - first] and offsets [b][k - first + 1]; status and records as for fit
+/// @param[in] options,exec as for fit
+///
+/// New points belong to new centroids, even where an old one is nearer: predict with all of the
+/// centroids tells. Results are, to the bit, those of fit with the added rows alone.
+/// Returns, costs, synchronises and throws as fit, and for `first` outside [0, k).
+template <class P, class C>
+fit_result append(matrix_view<P> x, matrix_view<C> centroids, std::int64_t first,
+                  fit_outputs const& out, fit_options const& options = {},
+                  execution const& exec = {}) {
+  detail::check_written_type<P, C>();
+  return detail::cpu::run_fits<P, C>(
+      {detail::checked_append<P, C>(x, centroids, first, out, options)}, exec.threads);
 }
 
 }  // namespace flash_kmeans::host

@@ -41,8 +41,8 @@ inline namespace FLASH_KMEANS_ABI {
 /// @param[in] exec kernel and precision count
 ///
 /// None for init_method::random and given. For kmeans_plus_plus 8 bytes a point (16 of double), and 1
-/// byte a point and candidate; for kmeans_parallel 16 (24) bytes a point, about 15 k rows of the
-/// type of the points and 3 k of centroids, and what predict needs for 3 k centroids. Points of one
+/// byte a point and candidate; for kmeans_parallel 16 (24) bytes a point, about 8 k rows of the
+/// type of the points and 3/2 k of centroids, and what predict needs for 3/2 k centroids. Points of one
 /// byte a value take what half points take and 2 bytes a value, d rounded up to a multiple of 8,
 /// whatever init is.
 /// Synchronises nothing. Throws std::invalid_argument for a bad shape or option, cuda_error without
@@ -67,7 +67,7 @@ std::size_t init_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& 
 /// @param[in] x device, [b][n][d], as for fit; points of one byte a value are converted to half
 ///     first, which is one read of all of them for every init
 /// @param[out] centroids device, [b][k][d], float (double for double points), k <= n
-/// @param[in] options init, seed, candidates, metric and weights are used
+/// @param[in] options init, seed, first_problem, candidates, metric and weights are used
 /// @param[in] exec stream, workspace (init_workspace_bytes); a forced kernel and the precision of
 ///     float count for kmeans_parallel, and `simt` for both seedings that measure
 ///
@@ -82,14 +82,16 @@ std::size_t init_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& 
 ///   drawn. When every point coincides with a centroid or weighs nothing, the point of the lowest
 ///   index that is no centroid yet is taken.
 /// - kmeans_parallel: one point as above, then five rounds that take every point with a probability
-///   of 2 k x its share in the sum of weight x distance, 3 k + 64 points a round at most; then
+///   of k x its share in the sum of weight x distance, 3/2 k + 64 points a round at most; then
 ///   kmeans_plus_plus among the points taken, each with the weight of all points that are nearest
-///   to it.
+///   to it. Where fewer than k were taken, points of init_method::random join them.
 /// - given leaves the centroids as they are.
+/// Points with a NaN or an infinity are passed over. Where fewer than k are left, they are repeated,
+/// and where none is, centroids are zero.
 ///
 /// Cost: random, k rows read and written. kmeans_plus_plus, k reads of the points and two kernels a
-/// centroid. kmeans_parallel, five assignments to 3 k + 64 centroids each and k reads of the about
-/// 10 k points taken.
+/// centroid. kmeans_parallel, five assignments to 3/2 k + 64 centroids each and k reads of the about
+/// 5 k points taken.
 /// Deterministic: the same bits on the same device, alone and in a batch (problem i of a batch draws
 /// with its own random numbers). Synchronises nothing and, given a workspace, allocates nothing; can
 /// be captured into a CUDA graph.
@@ -113,7 +115,7 @@ void init_centroids_async(matrix_view<P> const& x, matrix_view<C> const& centroi
   });
   pieces.seeds.prepare();
   pieces.points.queue(exec.stream);
-  pieces.seeds.queue({options.seed, x.batch_count()}, exec.stream);
+  pieces.seeds.queue({options.seed, x.batch_count(), options.first_problem}, exec.stream);
 }
 
 /// init_centroids_async, then waits for the stream.

@@ -4,9 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
+#include <vector>
 
 #include "detail/assign/dispatch.cuh"
 #include "detail/assign/queries.cuh"
+#include "detail/calls.hpp"
 #include "detail/checks.hpp"
 #include "detail/nvtx.hpp"
 #include "detail/points.cuh"
@@ -17,6 +19,41 @@ namespace flash_kmeans {
 
 namespace detail {
 inline namespace FLASH_KMEANS_ABI {
+
+// The queries of one call, which take turns in the same memory.
+template <class T>
+std::vector<query<T>> lay_out_queries(
+    std::vector<predict_call<T const, centroid_t<T> const>> const& calls, metric of,
+    assign_plan const& plan, arena& memory) {
+  std::vector<query<T>> queries;
+  queries.reserve(calls.size());
+  for (auto const& call : calls) {
+    memory.lend([&] { queries.emplace_back(call.x, call.centroids, of, plan, memory); });
+  }
+  return queries;
+}
+
+// What predict_async of one batch and of sequences share, after the checks.
+template <class T>
+assign_kernel queue_predictions(
+    std::vector<predict_call<T const, centroid_t<T> const>> const& calls,
+    query_options const& options, execution const& exec) {
+  profiler_range const range("flash_kmeans.predict");
+  assign_plan const plan = plan_assignment<compute_t<T>>(exec);
+  workspace block(exec);
+  auto queries = block.lay_out(
+      [&](arena& memory) { return lay_out_queries<T>(calls, options.metric, plan, memory); });
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    auto const& out = calls[i].out;
+    queries[i].start(exec.stream);
+    auto const& search = queries[i].search();
+    search.queue_labels(out.labels, nullptr, exec.stream);
+    if (out.distances != nullptr) {
+      search.queue_distances(out.labels, out.distances, nullptr, 0, exec.stream);
+    }
+  }
+  return plan.kernel;
+}
 
 // The workspace of inertia: a query, its labels, and sums for a caller who wants them on the host.
 template <class T>
@@ -109,8 +146,8 @@ std::size_t predict_workspace_bytes(matrix_view<P> const& x, matrix_view<C> cons
   detail::check_shapes(x, centroids);
   detail::check_metric(options.metric);
   detail::arena sizing;
-  detail::query<T>(x, centroids, options.metric,
-                   detail::plan_assignment<detail::compute_t<T>>(exec), sizing);
+  detail::lay_out_queries<T>({{x, centroids, {}}}, options.metric,
+                             detail::plan_assignment<detail::compute_t<T>>(exec), sizing);
   return sizing.used();
 }
 
@@ -144,22 +181,8 @@ assign_kernel predict_async(matrix_view<P> const& x, matrix_view<C> const& centr
   using T = std::remove_const_t<P>;
   detail::check_point_type<T>();
   detail::check_centroid_type<P, C>();
-  detail::check_views(x, centroids);
-  detail::check_pointer(outputs.labels, "labels");
-  detail::check_optional(outputs.distances, "distances");
-  detail::check_metric(options.metric);
-  detail::profiler_range const range("flash_kmeans.predict");
-  detail::assign_plan const plan = detail::plan_assignment<detail::compute_t<T>>(exec);
-  detail::workspace block(exec);
-  auto nearest = block.lay_out([&](detail::arena& memory) {
-    return detail::query<T>(x, centroids, options.metric, plan, memory);
-  });
-  nearest.start(exec.stream);
-  nearest.search().queue_labels(outputs.labels, nullptr, exec.stream);
-  if (outputs.distances != nullptr) {
-    nearest.search().queue_distances(outputs.labels, outputs.distances, nullptr, 0, exec.stream);
-  }
-  return plan.kernel;
+  detail::check_predict(x, centroids, outputs, options);
+  return detail::queue_predictions<T>({{x, centroids, outputs}}, options, exec);
 }
 
 /// predict_async, then waits for the stream.

@@ -133,6 +133,71 @@ struct matrix_view {
 template <class M, class = std::enable_if_t<detail::is_mdspan<M>::value>>
 matrix_view(M const&) -> matrix_view<typename M::element_type>;
 
+/// Matrices of different numbers of rows that follow each other in memory, such as the sequences of
+/// a batch of variable length: rows [offsets[i], offsets[i + 1]) are those of sequence i. Every
+/// sequence holds `heads` problems of its rows.
+///
+/// A packed tensor [rows][h][d] with the offsets of its sequences is
+/// `{data, offsets, sequences, d, h * d, h, d}`. What verbs read and write besides (labels, weights,
+/// status and so on) lies as for matrix_view, one problem after the other without gaps: problem (i,
+/// j) has number i * heads + j.
+template <class T>
+struct ragged_view {
+  using element_type = T;                     ///< as of matrix_view
+  using value_type = std::remove_const_t<T>;  ///< T without const
+
+  /// host|device, first element of row 0
+  T* data = nullptr;
+  /// host, [sequences + 1], not negative, ascending; read while the verb is called only
+  std::int64_t const* offsets = nullptr;
+  /// how many there are
+  std::int64_t sequences = 0;
+  /// features of a row, which are contiguous
+  std::int64_t cols = 0;
+  /// elements from one row to the next, >= cols; default cols
+  std::int64_t ld = 0;
+  /// problems of a sequence
+  std::int64_t heads = 1;
+  /// elements from one of them to the next
+  std::int64_t head_stride = 0;
+
+  ragged_view() = default;
+
+  /// Contiguous rows, one problem a sequence.
+  ragged_view(T* data_, std::int64_t const* offsets_, std::int64_t sequences_, std::int64_t cols_)
+      : data(data_), offsets(offsets_), sequences(sequences_), cols(cols_), ld(cols_) {}
+
+  /// Rows any distance apart, one problem a sequence or many.
+  ragged_view(T* data_, std::int64_t const* offsets_, std::int64_t sequences_, std::int64_t cols_,
+              std::int64_t ld_, std::int64_t heads_ = 1, std::int64_t head_stride_ = 0)
+      : data(data_),
+        offsets(offsets_),
+        sequences(sequences_),
+        cols(cols_),
+        ld(ld_),
+        heads(heads_),
+        head_stride(head_stride_) {}
+
+  /// A view of T converts to a view of T const.
+  template <class U, class = std::enable_if_t<std::is_same_v<U const, T> && !std::is_const_v<U>>>
+  ragged_view(ragged_view<U> const& other)
+      : ragged_view(other.data, other.offsets, other.sequences, other.cols, other.ld, other.heads,
+                    other.head_stride) {}
+
+  /// The problems of sequence i. Null data stays null.
+  matrix_view<T> sequence(std::int64_t i) const {
+    return {data == nullptr ? nullptr : data + offsets[i] * ld,
+            offsets[i + 1] - offsets[i],
+            cols,
+            ld,
+            {1, heads},
+            {0, head_stride}};
+  }
+
+  /// Number of problems.
+  std::int64_t problem_count() const { return sequences * heads; }
+};
+
 /// Type of centroids, sums and distances for points of type T: double for double, float for all
 /// others.
 template <class T>
@@ -147,7 +212,7 @@ enum class init_method {
   /// far (squared, but under metric::cosine 1 - cos). k passes over the points. Source: Arthur, Vassilvitskii, k-means++: the advantages of
   /// careful seeding, SODA 2007; several candidates a step as in scikit-learn.
   kmeans_plus_plus,
-  /// k-means||: a few passes that draw about 2 k points each, then k-means++ among what they drew.
+  /// k-means||: a few passes that draw about k points each, then k-means++ among what they drew.
   /// Source: Bahmani et al., Scalable k-means++, VLDB 2012.
   kmeans_parallel,
   /// what the caller left in the centroids (warm start)
@@ -231,8 +296,12 @@ struct fit_options {
   double tolerance = 1e-4;
   /// Where the first centroids come from.
   init_method init = init_method::random;
-  /// Seed of what is drawn; problem i of a batch draws from its own stream.
+  /// Seed of what is drawn; problem i of a batch draws from a stream of its own, number
+  /// first_problem + i.
   std::uint64_t seed = 0;
+  /// Number of the first problem in what is drawn, >= 0: a batch that is fitted in several calls (or
+  /// on several devices) draws what one call would.
+  std::int64_t first_problem = 0;
   /// Assign once more after the last update, so that labels, cluster_index and inertia belong to
   /// the returned centroids. Without it labels and cluster_index are those that the last update was
   /// computed from, inertia is NaN, and a call saves one assignment.

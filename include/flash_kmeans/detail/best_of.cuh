@@ -79,7 +79,7 @@ class best_of {
     for (std::int64_t first = 0; first < options_.n_init; first += copies_) {
       if (first > 0 && stop(0)) break;
       fits_->queue(stream, unchanged, stop, loops,
-                   {options_.seed + static_cast<std::uint64_t>(first), b_});
+                   {options_.seed + static_cast<std::uint64_t>(first), b_, options_.first_problem});
       choice_->queue(c_, fits_->status(), copies_, first == 0, stream);
       unchanged.points = true;
     }

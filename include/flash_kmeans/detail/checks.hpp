@@ -210,10 +210,14 @@ inline void check_candidates(int candidates) {
           "must be between 0 and 64");
 }
 
+inline void check_first_problem(std::int64_t first) {
+  require(first >= 0, "options.first_problem", first, "must not be negative");
+}
+
 // k-means|| numbers the points that it takes.
 inline void check_taken(fit_options const& options, std::int64_t n, std::int64_t k) {
   if (options.init == init_method::kmeans_parallel && most_taken(n, k) > kMaxRows) {
-    throw_invalid("centroids.rows (k)", k, "must be at most 143165555 for kmeans_parallel");
+    throw_invalid("centroids.rows (k)", k, "must be at most 286331110 for kmeans_parallel");
   }
 }
 
@@ -221,6 +225,7 @@ inline void check_taken(fit_options const& options, std::int64_t n, std::int64_t
 template <class C>
 void check_seeding(fit_options const& options, std::int64_t n, std::int64_t k) {
   check_init(options.init);
+  check_first_problem(options.first_problem);
   check_taken(options, n, k);
   check_metric(options.metric);
   check_candidates(options.candidates);
@@ -233,12 +238,23 @@ void check_query(query_options const& options) {
   check_weights<C>(options.weights);
 }
 
+// All that predict is given.
+template <class P, class C>
+void check_predict(matrix_view<P> const& x, matrix_view<C> const& c,
+                   predict_outputs<centroid_t<P>> const& out, query_options const& options) {
+  check_views(x, c);
+  check_pointer(out.labels, "labels");
+  check_optional(out.distances, "distances");
+  check_query<centroid_t<P>>(options);
+}
+
 inline void check_options(fit_options const& options) {
   require(options.max_iterations >= 1, "options.max_iterations", options.max_iterations,
           "must be at least 1");
   require(std::isfinite(options.tolerance) && options.tolerance >= 0, "options.tolerance",
           options.tolerance, "must be finite and not negative");
   check_init(options.init);
+  check_first_problem(options.first_problem);
   check_metric(options.metric);
   check_empty_cluster(options.empty_cluster);
   check_max_size_ratio(options.max_size_ratio);

@@ -52,7 +52,7 @@ class lloyd {
         small_(x, c, update_.overlaps()),
         seeding_(x, c, options, plan, memory),
         plan_(plan),
-        seeds_{options.seed, x.batch_count() / copies} {}
+        seeds_{options.seed, x.batch_count() / copies, options.first_problem} {}
 
   // What the host does once, before anything is queued, for what queue will use.
   void prepare() {

@@ -74,13 +74,14 @@ FLASH_KMEANS_HOST_DEVICE constexpr std::uint64_t random_key(std::uint64_t seed,
 }
 
 // What problems of a batch draw with that holds several copies of `problems` problems, each of which
-// has a seed of its own: copy i has seed + i.
+// has a seed of its own: copy i has seed + i. Problems have numbers from `first` on.
 struct problem_seeds {
   std::uint64_t seed;
   std::int64_t problems;
+  std::int64_t first;
 
   FLASH_KMEANS_HOST_DEVICE constexpr std::uint64_t key(std::int64_t b) const {
-    return random_key(seed + static_cast<std::uint64_t>(b / problems), b % problems);
+    return random_key(seed + static_cast<std::uint64_t>(b / problems), first + b % problems);
   }
 };
 

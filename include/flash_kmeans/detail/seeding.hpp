@@ -27,9 +27,9 @@ FLASH_KMEANS_HOST_DEVICE constexpr std::uint64_t draw_counter(std::int64_t step,
 // Rounds of k-means|| that take points.
 inline constexpr int kSeedRounds = 5;
 
-// Points that a round may take, at most: 2 k are expected.
+// Points that a round may take, at most: k are expected.
 inline std::int64_t round_capacity(std::int64_t n, std::int64_t k) {
-  return std::min(n, 3 * k + 64);
+  return std::min(n, k + k / 2 + 64);
 }
 
 // Points among which k-means|| chooses its centroids, at most: the first one and the rounds'.
@@ -45,7 +45,7 @@ FLASH_KMEANS_HOST_DEVICE constexpr std::uint64_t round_key(std::uint64_t key, in
 // Whether a round takes a point, by its draw.
 FLASH_KMEANS_HOST_DEVICE constexpr bool is_taken(double unit, std::int64_t k, double potential,
                                                  double total) {
-  return potential > 0 && unit < 2.0 * static_cast<double>(k) * potential / total;
+  return potential > 0 && unit < static_cast<double>(k) * potential / total;
 }
 
 // A point with distance 0 or a distance that is not finite is not drawn.

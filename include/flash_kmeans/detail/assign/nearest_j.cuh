@@ -252,6 +252,7 @@ class nearest_j {
           p_.j);
       list.store(scores, indices, p_.j);
       ranked<acc> const last = list.at(p_.j - 1);
+      __syncwarp();  // all have read the count
       if (lane == 0) {
         s_.last_scores[row] = last.score;
         s_.last_indices[row] = last.index;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../../types.hpp"
+#include "../calls.hpp"
 #include "../math.hpp"
 #include "distance.hpp"
 #include "points.hpp"
@@ -167,6 +168,24 @@ template <class P, class C>
 double assignment_cost(matrix_view<P> const& x, matrix_view<C> const& c) {
   return static_cast<double>(x.rows) * static_cast<double>(x.cols) *
          static_cast<double>(round_up<std::int64_t>(c.rows, kLanes));
+}
+
+// A whole call of predict, after the checks that are not the CPU's own.
+template <class P, class C>
+void run_predictions(std::vector<predict_call<P, C>> const& calls, metric by, int threads) {
+  using compute = centroid_t<P>;
+  check_threads(threads);
+  team workers(threads);
+  scratch<compute> shared;
+  for (auto const& call : calls) {
+    std::int64_t const n = call.x.rows;
+    for_each_problem(workers, shared, call.x.batch_count(), assignment_cost(call.x, call.centroids),
+                     [&](team& t, scratch<compute>& s, std::int64_t i) {
+                       assign_points<P, compute>(
+                           t, s, problem(call.x, i), problem(call.centroids, i), by, nullptr,
+                           call.out.labels + i * n, advanced(call.out.distances, i * n), false);
+                     });
+  }
 }
 
 }  // namespace flash_kmeans::detail::cpu

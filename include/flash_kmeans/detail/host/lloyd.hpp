@@ -75,17 +75,18 @@ std::vector<fit_status> run_fit(team& workers, scratch<C>& shared, fit_job<P, C>
     return values[static_cast<std::size_t>(i)];
   };
 
-  for_each_problem(
-      workers, shared, b, seeding_cost(job.x, job.centroids, options),
-      [&](team& t, scratch<C>& s, std::int64_t i) {
-        matrix_view<C> const c = problem(job.centroids, i);
-        draw_centroids(t, s, problem(job.x, i), c, i, options, job.seed, at(job.facts, i));
-        if (options.metric == metric::cosine) {
-          for (std::int64_t j = 0; j < c.rows; ++j) scale_to_unit(row(c, j), c.cols);
-        }
-        at(status, i).non_finite = static_cast<std::int64_t>(at(job.facts, i).left_out.size());
-        at(running, i) = i;
-      });
+  for_each_problem(workers, shared, b, seeding_cost(job.x, job.centroids, options),
+                   [&](team& t, scratch<C>& s, std::int64_t i) {
+                     matrix_view<C> const c = problem(job.centroids, i);
+                     draw_centroids(t, s, problem(job.x, i), c, options.first_problem + i, options,
+                                    job.seed, at(job.facts, i));
+                     if (options.metric == metric::cosine) {
+                       for (std::int64_t j = 0; j < c.rows; ++j) scale_to_unit(row(c, j), c.cols);
+                     }
+                     at(status, i).non_finite =
+                         static_cast<std::int64_t>(at(job.facts, i).left_out.size());
+                     at(running, i) = i;
+                   });
 
   std::vector<std::int32_t> previous;  // [b][n] labels, for the records
   if (job.records != nullptr) previous.assign(static_cast<std::size_t>(b * n), -1);

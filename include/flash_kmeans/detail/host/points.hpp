@@ -86,14 +86,15 @@ point_facts<C> look_at_points(team& workers, matrix_view<P> const& x, metric by,
   return facts;
 }
 
-// Names the first row that is not finite.
+// Names the first row that is not finite. first: the number of the first problem.
 template <class P, class C>
-void require_finite(matrix_view<P> const& x, std::vector<point_facts<C>> const& facts) {
+void require_finite(matrix_view<P> const& x, std::vector<point_facts<C>> const& facts,
+                    std::int64_t first) {
   for (std::size_t i = 0; i < facts.size(); ++i) {
     if (facts[i].left_out.empty()) continue;
     std::int64_t const r = facts[i].left_out.front();
     P const* const bad = row(problem(x, static_cast<std::int64_t>(i)), r);
-    throw_not_finite(static_cast<std::int64_t>(i), r, x.cols,
+    throw_not_finite(first + static_cast<std::int64_t>(i), r, x.cols,
                      [&](std::int64_t f) { return as_double(bad[f]); });
   }
 }
@@ -115,16 +116,17 @@ C const* weights_of(sample_weights const& weights, std::int64_t i, std::int64_t 
   return all == nullptr ? nullptr : all + i * n;
 }
 
-// Weights [b][n] that are all finite and not negative.
+// Weights [b][n] that are all finite and not negative. first: the number of the first problem.
 template <class C>
-void check_weight_values(sample_weights const& weights, std::int64_t b, std::int64_t n) {
+void check_weight_values(sample_weights const& weights, std::int64_t first, std::int64_t b,
+                         std::int64_t n) {
   C const* const all = weights.get<C>();
   if (all == nullptr) return;
   for (std::int64_t i = 0; i < b * n; ++i) {
     if (std::isfinite(all[i]) && all[i] >= 0) continue;
-    throw_invalid(
-        "options.weights of problem " + std::to_string(i / n) + ", point " + std::to_string(i % n),
-        all[i], "must be finite and not negative");
+    throw_invalid("options.weights of problem " + std::to_string(first + i / n) + ", point " +
+                      std::to_string(i % n),
+                  all[i], "must be finite and not negative");
   }
 }
 

@@ -314,9 +314,11 @@ void draw_centroids(team& workers, scratch<C>& s, matrix_view<P> const& x, matri
     rows = parallel_rows(workers, s, x, draws, weights, options.metric, c.rows, candidates, key);
     // What is missing is drawn as by init_method::random.
     if (static_cast<std::int64_t>(rows.size()) < c.rows) {
+      std::vector<bool> taken(weights.size(), false);
+      for (std::int32_t const r : rows) taken[static_cast<std::size_t>(r)] = true;
       for (std::int32_t const r : random_rows(x, x.rows, i, seed)) {
         if (static_cast<std::int64_t>(rows.size()) == c.rows) break;
-        if (std::find(rows.begin(), rows.end(), r) == rows.end()) rows.push_back(r);
+        if (!taken[static_cast<std::size_t>(r)]) rows.push_back(r);
       }
     }
   }

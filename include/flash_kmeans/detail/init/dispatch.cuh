@@ -64,18 +64,11 @@ class seeding {
 
  private:
   void queue_random(problem_seeds const& seeds, cudaStream_t stream) const {
-    std::int64_t const problems = x_.batch_count(), centroids = problems * c_.rows;
-    random_params<T> const p{device_matrix<T const>(x_),
-                             device_matrix<acc>(c_),
-                             seeds,
-                             x_.rows,
-                             static_cast<std::int32_t>(c_.rows),
-                             static_cast<std::int32_t>(x_.cols),
-                             centroids};
+    auto const p = random_draws(x_, c_, seeds);
     launch(random_kernel<T>, "random_kernel",
-           grid_for(ceil_div<std::int64_t>(centroids, kRandomThreads / 32)), kRandomThreads, stream,
-           p);
-    launch(redraw_kernel<T>, "redraw_kernel", problems, kRandomThreads, stream, p);
+           grid_for(ceil_div<std::int64_t>(p.centroids, kRandomThreads / 32)), kRandomThreads,
+           stream, p);
+    launch(redraw_kernel<T>, "redraw_kernel", x_.batch_count(), kRandomThreads, stream, p);
   }
 
   matrix_view<T const> x_;

@@ -23,9 +23,11 @@ template <class T>
 struct seed_pick_params {
   using acc = centroid_t<T>;
   seed_points<T> points;
-  device_matrix<acc> c;   // [b][k][d]
-  std::int32_t* drawn;    // [b][1 + columns]: points, the last centroid and the candidates
-  std::int32_t* cursors;  // [b]: points before are centroids
+  device_matrix<acc> c;  // [b][k][d]
+  std::int32_t* drawn;   // [b][1 + columns]: points, the last centroid and the candidates
+  // [b]: points before are centroids or never will be; -1 - j: no point is left, centroids from j on
+  // repeat those before
+  std::int32_t* cursors;
   problem_seeds seeds;
   bool among_taken;         // the points are those that k-means|| took
   std::int32_t step;        // the centroid that is chosen, -1: none
@@ -109,12 +111,19 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSeedPickThreads, 1)
     }
     double const total = totals[best];
     std::int64_t const chosen = params.step < 0 ? 0 : drawn[1 + best];
+    std::int32_t const cursor = params.cursors[b];
     T const* const chosen_row = x + chosen * p.x.ld;
     __syncthreads();  // all have read what was drawn
     if (params.step >= 0) {
-      acc* const to = params.c.problem(b) + params.step * params.c.ld;
+      acc* const centroids = params.c.problem(b);
+      acc* const to = centroids + params.step * params.c.ld;
+      std::int32_t const found = -1 - cursor;  // where no point is left
       for (std::int32_t i = threadIdx.x; i < p.d; i += kSeedPickThreads) {
-        to[i] = widen<acc>(chosen_row[i]);
+        if (cursor >= 0) {
+          to[i] = widen<acc>(chosen_row[i]);
+        } else {
+          to[i] = found > 0 ? centroids[params.step % found * params.c.ld + i] : acc{0};
+        }
       }
       if (threadIdx.x == 0) {
         drawn[0] = static_cast<std::int32_t>(chosen);
@@ -126,20 +135,22 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSeedPickThreads, 1)
 
     if (!(total > 0)) {
       // Nothing is left to draw by: the first point that is no centroid.
-      if (warp != 0) continue;
-      std::int64_t at = params.cursors[b];
+      if (warp != 0 || cursor < 0) continue;
+      std::int64_t at = cursor;
       for (; at < p.n; at += 32) {
         unsigned const free =
-            __ballot_sync(0xffffffffu, at + lane < p.n && nearest[at + lane] != kChosen<acc>);
+            __ballot_sync(0xffffffffu, at + lane < p.n && nearest[at + lane] != kChosen<acc> &&
+                                           p.is_point(norms[at + lane]));
         if (free != 0) {
           at += __ffs(static_cast<int>(free)) - 1;
           break;
         }
       }
+      bool const some = at < p.n;
       for (std::int32_t l = lane; l < params.draws; l += 32) {
-        drawn[1 + l] = static_cast<std::int32_t>(at);
+        drawn[1 + l] = some ? static_cast<std::int32_t>(at) : 0;
       }
-      if (lane == 0) params.cursors[b] = static_cast<std::int32_t>(at);
+      if (lane == 0) params.cursors[b] = some ? static_cast<std::int32_t>(at) : -2 - params.step;
       continue;
     }
 

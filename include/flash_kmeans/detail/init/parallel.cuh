@@ -1,4 +1,4 @@
-// Launches of k-means||: rounds that each take about 2 k points, measured by the assignment, then
+// Launches of k-means||: rounds that each take about k points, measured by the assignment, then
 // k-means++ among the points taken.
 #pragma once
 
@@ -14,6 +14,7 @@
 #include "../seeding.hpp"
 #include "../workspace.cuh"
 #include "kernel_seed_count.cuh"
+#include "kernel_seed_fill.cuh"
 #include "kernel_seed_fold.cuh"
 #include "kernel_seed_rows.cuh"
 #include "kernel_seed_take.cuh"
@@ -32,6 +33,7 @@ class parallel_seeding {
   parallel_seeding(matrix_view<T const> const& x, acc const* weights, matrix_view<acc> const& c,
                    int candidates, seed_plan const& how, assign_plan const& plan, arena& memory)
       : x_(x),
+        c_(c),
         b_(x.batch_count()),
         k_(c.rows),
         weights_(weights),
@@ -81,6 +83,9 @@ class parallel_seeding {
     queue_weights(stream);
     queue_rows(rows_, -1, kSeedRounds, nullptr, stream);
     choice_.queue(seeds, true, taken_.used, stream);
+    launch(
+        seed_fill_kernel<T>, "seed_fill_kernel", b_, kRandomThreads, stream,
+        seed_fill_params<T>{random_draws(x_, c_, seeds), taken_, points.nearest, draws_.cursors()});
   }
 
  private:
@@ -131,6 +136,7 @@ class parallel_seeding {
   }
 
   matrix_view<T const> x_;
+  matrix_view<acc> c_;
   std::int64_t b_, k_;
   acc const* weights_;
   std::int64_t capacity_, most_;

@@ -60,6 +60,8 @@ class seed_draws {
 
   // [b][1 + candidates]: the last centroid of every problem, then what the last draw gave.
   std::int32_t const* drawn() const { return drawn_; }
+  // [b], see seed_pick_params.
+  std::int32_t const* cursors() const { return cursors_; }
 
   // Before anything is drawn. Sums of weights lie where those of the first candidate lie later.
   void queue_start(cudaStream_t stream) const {

@@ -59,6 +59,9 @@ struct seed_points {
   // that is what counts.
   __device__ bool good(acc norm) const { return norm - norm == 0 && (!cosine || norm > 0); }
 
+  // Whether a point with this norm may be a centroid where nothing is left to draw by.
+  __device__ bool is_point(acc norm) const { return cosine ? norm > 0 : norm - norm == 0; }
+
   // use(span) for the spans of a block of points that this warp takes.
   template <class Use>
   __device__ void for_own_spans(std::int64_t block_index, Use&& use) const {

@@ -21,7 +21,9 @@ inline namespace FLASH_KMEANS_ABI {
 template <class T>
 class input_check {
  public:
-  input_check(matrix_view<T const> const& x, bool wanted, arena& memory) : x_(x), wanted_(wanted) {
+  // first_problem: the number of the first problem in what is thrown.
+  input_check(matrix_view<T const> const& x, bool wanted, std::int64_t first_problem, arena& memory)
+      : x_(x), wanted_(wanted), first_problem_(first_problem) {
     if (wanted_) first_ = memory.take<unsigned long long>(1);
   }
 
@@ -49,7 +51,7 @@ class input_check {
     std::vector<T> row(static_cast<std::size_t>(p.d));
     fetch(row.data(), x_.data + x_.problem_offset(b) + r * x_.ld, row.size(), stream,
           "check of the points");
-    throw_not_finite(b, r, static_cast<std::int64_t>(row.size()), [&](std::int64_t f) {
+    throw_not_finite(first_problem_ + b, r, static_cast<std::int64_t>(row.size()), [&](std::int64_t f) {
       return static_cast<double>(static_cast<centroid_t<T>>(row[static_cast<std::size_t>(f)]));
     });
   }
@@ -57,6 +59,7 @@ class input_check {
  private:
   matrix_view<T const> x_;
   bool wanted_;
+  std::int64_t first_problem_;
   unsigned long long* first_ = nullptr;
 };
 
