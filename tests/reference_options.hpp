@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "data.hpp"
 #include "reference.hpp"
 
 namespace testing_support {
@@ -95,15 +96,15 @@ inline void reference_to_unit(reference_options const& o, matrix& c, std::int64_
   for (std::int64_t e = 0; e < c.cols; ++e) c(j, e) = o.stored(c(j, e) / length);
 }
 
-// A centroid that moves onto a point of a cluster that is too large.
+// A centroid that moves to the mean of some points of a cluster that is too large.
 struct reference_move {
   std::int32_t cluster;
-  std::int64_t point;
+  std::vector<std::int64_t> points;
 };
 
 inline std::vector<reference_move> reference_moves(reference_options const& o, matrix const& x,
                                                    std::vector<std::int32_t> const& labels,
-                                                   std::int64_t k) {
+                                                   std::int64_t k, int updates = 0) {
   std::vector<reference_move> moves;
   if (o.max_size_ratio == 0) return moves;
   std::vector<std::vector<std::int64_t>> members(static_cast<std::size_t>(k));
@@ -123,7 +124,13 @@ inline std::vector<reference_move> reference_moves(reference_options const& o, m
     for (double held = most; held < size; held += most) asks.push_back(j);
     if (size <= most / 2) spare.emplace_back(members[j].size(), static_cast<std::int32_t>(j));
   }
-  std::sort(spare.begin(), spare.end());
+  // Of equals the first from a random cluster on, then from 0 on.
+  auto const start = static_cast<std::int64_t>(
+      random_source(static_cast<std::uint64_t>(updates)).next() % static_cast<std::uint64_t>(k));
+  auto const place = [&](std::int64_t j) { return j < start ? j + k : j; };
+  std::sort(spare.begin(), spare.end(), [&](auto const& a, auto const& b) {
+    return a.first < b.first || (a.first == b.first && place(a.second) < place(b.second));
+  });
   if (spare.size() > asks.size()) spare.resize(asks.size());
   std::sort(spare.begin(), spare.end(),
             [](auto const& a, auto const& b) { return a.second < b.second; });
@@ -135,29 +142,35 @@ inline std::vector<reference_move> reference_moves(reference_options const& o, m
     dealt[asks[heard - 1]].push_back(spare[i].second);
   }
   for (std::size_t j = 0; j < members.size(); ++j) {
-    for (std::size_t i = 0; i < dealt[j].size(); ++i) {
-      std::int64_t const point =
-          members[j][(4 * i + 1) * members[j].size() / (4 * dealt[j].size())];
-      bool const weightless =
-          o.weight(point) == 0 || (o.by == measure::cosine && reference_length(x, point) == 0);
-      if (!weightless) moves.push_back({dealt[j][i], point});
+    std::vector<std::vector<std::int64_t>> parts(dealt[j].size() + 1);
+    std::size_t part = 0;
+    for (std::size_t i = 0; i < members[j].size(); ++i) {
+      while ((part + 1) * members[j].size() / parts.size() <= i) ++part;
+      parts[part].push_back(members[j][i]);
+    }
+    for (std::size_t p = 1; p < parts.size(); ++p) {
+      bool const weighs_something =
+          std::any_of(parts[p].begin(), parts[p].end(), [&](std::int64_t i) {
+            return o.weight(i) > 0 && (o.by != measure::cosine || reference_length(x, i) > 0);
+          });
+      if (weighs_something) moves.push_back({dealt[j][p - 1], parts[p]});
     }
   }
   return moves;
 }
 
-// One update with all that the options ask for.
+// One update with all that the options ask for, after so many others.
 inline matrix reference_update(reference_options const& o, matrix const& x,
-                               std::vector<std::int32_t> labels, matrix const& c) {
+                               std::vector<std::int32_t> const& assigned, matrix const& c,
+                               int updates = 0) {
   auto const at = [](std::int64_t i) { return static_cast<std::size_t>(i); };
-  std::vector<bool> moved(at(x.rows), false);
-  auto const moves = reference_moves(o, x, labels, c.rows);
+  std::vector<std::int32_t> labels = assigned;
+  auto const moves = reference_moves(o, x, labels, c.rows, updates);
   for (reference_move const& move : moves) {
     std::replace(labels.begin(), labels.end(), move.cluster, std::int32_t{-1});
   }
   for (reference_move const& move : moves) {
-    labels[at(move.point)] = move.cluster;
-    moved[at(move.point)] = true;
+    for (std::int64_t const i : move.points) labels[at(i)] = move.cluster;
   }
   // Points that count in the sums, the clusters' sums and weights, and their numbers of points.
   std::vector<bool> counts_in(at(x.rows), false);
@@ -182,11 +195,11 @@ inline matrix reference_update(reference_options const& o, matrix const& x,
   if (o.empty == vacancy::farthest_point && !empty.empty()) {
     std::vector<std::int64_t> far;
     for (std::int64_t i = 0; i < x.rows; ++i) {
-      if (counts_in[at(i)] && !moved[at(i)]) far.push_back(i);
+      if (counts_in[at(i)]) far.push_back(i);
     }
     std::stable_sort(far.begin(), far.end(), [&](std::int64_t a, std::int64_t b) {
-      return reference_distance(o.by, x, a, c, labels[at(a)]) >
-             reference_distance(o.by, x, b, c, labels[at(b)]);
+      return reference_distance(o.by, x, a, c, assigned[at(a)]) >
+             reference_distance(o.by, x, b, c, assigned[at(b)]);
     });
     // Whole clusters may be given away; what is left of their sums by rounding is not a sum.
     std::vector<std::int64_t> left(at(c.rows), 0);
@@ -249,7 +262,7 @@ inline reference_fit_result reference_fit(reference_options const& o, matrix con
   double const bound = tolerance * reference_variance(o.by, x);
   while (result.iterations < max_iterations && !result.converged) {
     auto const labels = reference_assign(o.by, x, result.centroids);
-    matrix const next = reference_update(o, x, labels, result.centroids);
+    matrix const next = reference_update(o, x, labels, result.centroids, result.iterations);
     result.shift = reference_shift(result.centroids, next);
     result.centroids = next;
     ++result.iterations;

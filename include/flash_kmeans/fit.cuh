@@ -140,7 +140,7 @@ inline namespace FLASH_KMEANS_ABI {
 /// clusters), up to 16 for partial sums, and up to 8 for the variance that a tolerance asks for; a
 /// coordinate takes 4 (8 for double) for sums and 2 for operands. Where points are packed, their
 /// copy comes on top. Points of one byte a value take what half points take and 2 bytes a value. A
-/// fit_options::max_size_ratio takes 4 bytes a point and 8 a centroid more.
+/// fit_options::max_size_ratio takes 4 bytes a point and 9 a centroid more.
 /// Synchronises nothing. Throws std::invalid_argument for a bad shape or option, cuda_error without
 /// a device.
 template <class P, class C>
@@ -192,7 +192,7 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
 /// bytes (52 with more than 2048 clusters) move for the sort. A tolerance above 0 reads the points
 /// once more per fit; a closing assignment costs one more assignment and one more read of the
 /// points for the inertia.
-/// An iteration is at most five kernels, a max_size_ratio adds three, up to two of a second sort, and
+/// An iteration is at most five kernels, a max_size_ratio adds two, up to two of a second sort, and
 /// 8 b n bytes (and those of the sort where centroids move); their number depends on shape and
 /// options only. Iterations
 /// after convergence are queued too and end early on the device: choose max_iterations accordingly,

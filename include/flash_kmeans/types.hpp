@@ -318,13 +318,14 @@ struct fit_options {
   ///
   /// Every update begins with this repair. A cluster of s > L points asks for ceil(s / L) - 1
   /// centroids of clusters with at most L / 2 points, empty ones included. The smallest of these
-  /// give theirs, of equals the lowest index, as many as are asked for in all; in ascending order
-  /// they go to who asks, in ascending order too. Where they are fewer, t of A, the first clusters
-  /// that ask for a together get floor(a t / A). Number i = 0, 1, ... of the c centroids that a
-  /// cluster gets moves onto its point number floor((4 i + 1) s / (4 c)), in ascending order of
-  /// points (scaled to length 1 under metric::cosine). That point leaves the sums of its cluster,
-  /// and points of clusters whose centroids move count nowhere in this update. What is still empty
-  /// is for empty_cluster. A point that weighs 0 moves no centroid.
+  /// give theirs, as many as are asked for in all; of equals those that come first from a cluster
+  /// on that is another one in every update. In ascending order they go to who asks, in ascending
+  /// order too. Where they are fewer, t of A, the first clusters
+  /// that ask for a together get floor(a t / A). A cluster that gets c centroids is cut into c + 1
+  /// parts by the order of its points, of which part i = 0, 1, ... begins with number floor(i s / (c
+  /// + 1)). The first stays, and each of the c moves to the mean of another (by weights and metric);
+  /// a part that weighs nothing moves none and stays, too. Points of clusters whose centroids move
+  /// count nowhere in this update. What is empty then is for empty_cluster.
   ///
   /// Labels and by-products stay those of the nearest centroid, so this is a goal, not a promise:
   /// clusters may remain larger, as those of equal points must, and nothing repairs what the last

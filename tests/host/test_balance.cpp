@@ -118,7 +118,7 @@ TYPED_TEST(balance, fits_follow_the_oracle) {
 // Thirteen points of centroid 0 and one of centroid 1; the others have none.
 matrix const kCrowd = column({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 100});
 
-TYPED_TEST(balance, spare_centroids_move_onto_points_of_the_crowded_cluster) {
+TYPED_TEST(balance, spare_centroids_move_to_parts_of_the_crowded_cluster) {
   using centroid = fk::centroid_t<TypeParam>;
   auto fit = [&](double ratio, std::vector<double> const& centroids,
                  std::vector<double> const& w = {}) {
@@ -127,19 +127,22 @@ TYPED_TEST(balance, spare_centroids_move_onto_points_of_the_crowded_cluster) {
     if (!w.empty()) o.weights = weights.data();
     return run_fit<TypeParam>({kCrowd}, {column(centroids)}, o).centroids[0].values;
   };
-  auto const q = [](double value) { return as_stored<centroid>(value); };
   // At most floor(1.5 x 14 / 4) = 5 points: the 13 ask for 2 centroids. 2 and 3 are empty and get
-  // points 13 / 8 = 1 and 5 x 13 / 8 = 8 of them.
-  EXPECT_EQ(fit(1.5, {6, 100, 120, 125}), (std::vector<double>{q((78 - 1 - 8) / 11.0), 100, 1, 8}));
+  // those from 13 / 3 = 4 and from 26 / 3 = 8 on.
+  EXPECT_EQ(fit(1.5, {6, 100, 120, 125}), (std::vector<double>{1.5, 100, 5.5, 10}));
   // At most 3: 4 are asked for, and 1, 2 and 3 can be spared. 100 belongs to nobody in this update.
-  EXPECT_EQ(fit(1, {6, 100, 120, 125}), (std::vector<double>{q((78 - 1 - 5 - 9) / 10.0), 1, 5, 9}));
-  // At most 10: one centroid, the first of the empty ones.
-  EXPECT_EQ(fit(3, {6, 100, 120, 125}), (std::vector<double>{q(75.0 / 12), 100, 3, 125}));
+  EXPECT_EQ(fit(1, {6, 100, 120, 125}), (std::vector<double>{1, 4, 7, 10.5}));
+  // At most 10: one centroid, the first of the empty ones from cluster 3 on, in the first update.
+  EXPECT_EQ(fk::detail::first_spared(0, 4), 3);
+  EXPECT_EQ(fit(3, {6, 100, 120, 125}), (std::vector<double>{2.5, 100, 120, 9}));
   // At most 14.
   EXPECT_EQ(fit(4, {6, 100, 120, 125}), (std::vector<double>{6, 100, 120, 125}));
-  // Point 1 weighs nothing: it moves no centroid, and 2 stays where it is.
-  EXPECT_EQ(fit(1.5, {6, 100, 120, 125}, {1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}),
-            (std::vector<double>{q((78 - 1 - 8) / 11.0), 100, 120, 8}));
+  // A mean by weights.
+  EXPECT_EQ(fit(1.5, {6, 100, 120, 125}, {1, 1, 1, 1, 0, 2, 1, 1, 1, 1, 1, 1, 1, 1}),
+            (std::vector<double>{1.5, 100, 5.75, 10}));
+  // Points 4 to 7 weigh nothing: they move no centroid, and 2 stays where it is.
+  EXPECT_EQ(fit(1.5, {6, 100, 120, 125}, {1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1}),
+            (std::vector<double>{1.5, 100, 120, 10}));
 }
 
 // Where there are too few, clusters share in proportion to what they ask for.
@@ -152,13 +155,10 @@ TYPED_TEST(balance, few_spare_centroids_are_shared) {
   values.insert(values.end(), {100, 120});
   fitted const run =
       run_fit<TypeParam>({column(values)}, {column({8, 40, 63, 100, 120})}, given(1, 1));
-  using centroid = fk::centroid_t<TypeParam>;
-  EXPECT_EQ(run.centroids[0].values,
-            (std::vector<double>{as_stored<centroid>((120 - 2 - 10) / 14.0), 2,
-                                 as_stored<centroid>((508 - 62) / 7.0), 10, 62}));
+  EXPECT_EQ(run.centroids[0].values, (std::vector<double>{2, 7, 61.5, 12.5, 65.5}));
 }
 
-// What is left empty is for empty_cluster: here 3, since one centroid is all that is asked for.
+// What is left empty is for empty_cluster: here 2, since one centroid is all that is asked for.
 TYPED_TEST(balance, empty_clusters_come_after_crowded_ones) {
   using centroid = fk::centroid_t<TypeParam>;
   auto const q = [](double value) { return as_stored<centroid>(value); };
@@ -168,12 +168,12 @@ TYPED_TEST(balance, empty_clusters_come_after_crowded_ones) {
     o.empty_cluster = policy;
     return run_fit<TypeParam>({kCrowd}, {column(start)}, o).centroids[0].values;
   };
-  EXPECT_EQ(fit(fk::empty_cluster::keep), (std::vector<double>{6.25, 100, 3, 125}));
-  // 100 is farthest from its centroid, which keeps its place; point 3 is farther from that of 2, but
-  // it was not its own.
-  EXPECT_EQ(fit(fk::empty_cluster::farthest_point), (std::vector<double>{6.25, 90, 3, 100}));
+  EXPECT_EQ(fit(fk::empty_cluster::keep), (std::vector<double>{2.5, 100, 120, 9}));
+  // 100 is farthest from its centroid, which keeps its place; points of the part of 3 are farther
+  // from where it was, but were not its own.
+  EXPECT_EQ(fit(fk::empty_cluster::farthest_point), (std::vector<double>{2.5, 90, 100, 9}));
   EXPECT_EQ(fit(fk::empty_cluster::split_largest),
-            (std::vector<double>{q(6.25 - 6.25 / 1024), 100, 3, q(6.25 + 6.25 / 1024)}));
+            (std::vector<double>{2.5, 100, q(9 + 9.0 / 1024), q(9 - 9.0 / 1024)}));
 }
 
 TYPED_TEST(balance, labels_and_by_products_are_of_the_nearest_centroids) {
@@ -186,7 +186,7 @@ TYPED_TEST(balance, labels_and_by_products_are_of_the_nearest_centroids) {
     expected[13] = 1;
     EXPECT_EQ(run.labels, expected);
     expect_index(run.index, expected, 1, 14, 4);
-    EXPECT_EQ(run.centroids[0](2, 0), 1);
+    EXPECT_EQ(run.centroids[0](2, 0), 5.5);
   }
 }
 
@@ -205,7 +205,7 @@ TYPED_TEST(balance, no_problem_converges_while_centroids_move) {
     EXPECT_EQ(run.status[0].shift, 0);
     EXPECT_FALSE(run.result.converged);
     EXPECT_EQ(run.labels, labels_vector(20, 0));
-    EXPECT_EQ(run.centroids[0].values, (std::vector<double>{7, 7, 11}));
+    EXPECT_EQ(run.centroids[0].values, (std::vector<double>{7, 7, 7}));
     // Points that weigh nothing move none.
     using centroid = fk::centroid_t<TypeParam>;
     std::vector<centroid> const nothing(20, 0);
@@ -226,7 +226,7 @@ TYPED_TEST(balance, as_many_clusters_as_points) {
   EXPECT_EQ(run.index.counts, labels_vector(12, 1));
 }
 
-// The mean of sorted points is that of the middle, which must not be given twice.
+// Sorted points are cut where they lie.
 TYPED_TEST(balance, sorted_points_are_divided) {
   std::vector<double> values;
   for (int i = 0; i < 101; ++i) values.push_back(i);
@@ -366,6 +366,19 @@ TYPED_TEST(balance_float, crowds_are_spread_over_more_clusters) {
       EXPECT_LE(largest(with.index.counts), static_cast<std::int32_t>(ratio * n / k)) << ratio;
     }
   }
+}
+
+// One blob in so many dimensions that its mean is nearer to all of its points than another point is.
+TYPED_TEST(balance_float, a_crowd_of_many_features_is_spread) {
+  std::int64_t const n = 2000, k = 20, d = 96;
+  matrix const x = rounded_to<TypeParam>(normal_points(n, d, 70));
+  matrix start = integer_points(k, d, 71, 40, 60);
+  for (std::int64_t f = 0; f < d; ++f) start(0, f) = 0;
+  fitted const without = run_fit<TypeParam>({x}, {start}, given(0, 100));
+  EXPECT_EQ(largest(without.index.counts), n);
+  fitted const with = run_fit<TypeParam>({x}, {start}, given(2, 100));
+  EXPECT_TRUE(with.result.converged);
+  EXPECT_LE(largest(with.index.counts), 2 * n / k);
 }
 
 }  // namespace

@@ -32,6 +32,13 @@ FLASH_KMEANS_HOST_DEVICE constexpr bool can_be_spared(std::int64_t points, std::
   return 2 * points <= largest;
 }
 
+// The cluster from which on, and then from 0, those are spared first that are equally small. Another
+// one in every update: a centroid that comes back to where it was must not be the next one again.
+FLASH_KMEANS_HOST_DEVICE constexpr std::int64_t first_spared(std::int64_t updates, std::int64_t k) {
+  return static_cast<std::int64_t>(mix64(static_cast<std::uint64_t>(updates)) %
+                                   static_cast<std::uint64_t>(k));
+}
+
 // Spare centroids that go to the first clusters, which ask for `asked` of `all_asked`: all that they
 // ask for, or their share where there are fewer.
 FLASH_KMEANS_HOST_DEVICE constexpr std::int64_t dealt_centroids(std::int64_t asked,
@@ -40,12 +47,16 @@ FLASH_KMEANS_HOST_DEVICE constexpr std::int64_t dealt_centroids(std::int64_t ask
   return asked * spare / all_asked;
 }
 
-// Which of a crowded cluster's points the centroid number i of `count` gets: evenly spread, but not
-// around the middle, where of sorted points the cluster's mean is. That is (4 i + 1) points / (4
-// count), without its overflow.
-FLASH_KMEANS_HOST_DEVICE constexpr std::int64_t given_place(std::int64_t i, std::int64_t count,
-                                                            std::int64_t points) {
-  return (i * points + points / 4) / count;
+// Where part p of so many parts of a cluster begins, among its points.
+FLASH_KMEANS_HOST_DEVICE constexpr std::int64_t part_begin(std::int64_t p, std::int64_t parts,
+                                                           std::int64_t points) {
+  return p * points / parts;
+}
+
+// The part that a cluster's point number i is in.
+FLASH_KMEANS_HOST_DEVICE constexpr std::int64_t part_of(std::int64_t i, std::int64_t parts,
+                                                        std::int64_t points) {
+  return ((i + 1) * parts - 1) / points;
 }
 
 }  // namespace flash_kmeans::detail

@@ -25,23 +25,24 @@
 namespace flash_kmeans::detail::cpu {
 
 // One update of a problem, index, crowded and empty clusters included. Returns the sum of the squared
-// distances that its centroids moved; s.given says which were moved because of size_ratio, of which 0
-// is none.
+// distances that its centroids moved; s.moved_centroids is how many were moved because of size_ratio, of
+// which 0 is none.
 template <class P, class C>
 double update_problem(team& workers, scratch<C>& s, matrix_view<P> const& x,
                       std::int32_t const* labels, matrix_view<C> const& c,
                       point_facts<C> const& facts, empty_cluster policy = empty_cluster::keep,
-                      double size_ratio = 0) {
-  std::int32_t const* counted = counted_labels(facts, labels, x.rows, s.labels);
+                      double size_ratio = 0, std::int64_t updates = 0) {
+  std::int32_t const* const counted = counted_labels(facts, labels, x.rows, s.labels);
   sort_points(workers, s, counted, x.rows, c.rows);
-  counted = balance_clusters(workers, s, counted, x.rows, c.rows, facts, size_ratio);
+  std::int32_t const* const sorted =
+      balance_clusters(workers, s, counted, x.rows, c.rows, facts, size_ratio, updates);
   if (policy == empty_cluster::split_largest) {
     largest_clusters<C> const largest(s, c, facts);
     move_centroids(workers, s, x, c, facts);
     largest.apply(s, c, facts.by);
   } else {
     if (policy == empty_cluster::farthest_point) {
-      move_farthest_points(workers, s, x, counted, c, facts);
+      move_farthest_points(workers, s, x, counted, sorted, c, facts);
     }
     move_centroids(workers, s, x, c, facts);
   }
@@ -108,9 +109,9 @@ std::vector<fit_status> run_fit(team& workers, scratch<C>& shared, fit_job<P, C>
           }
           fit_status& own = at(status, i);
           own.shift = update_problem(t, s, x, labels, c, at(job.facts, i), options.empty_cluster,
-                                     size_ratio);
+                                     size_ratio, own.iterations);
           own.iterations = iteration;
-          own.converged = s.given.empty() && own.shift <= at(job.bounds, i) ? 1 : 0;
+          own.converged = s.moved_centroids == 0 && own.shift <= at(job.bounds, i) ? 1 : 0;
           if (job.records == nullptr) return;
           record.inertia = inertia;
           record.shift = own.shift;

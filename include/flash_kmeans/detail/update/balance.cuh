@@ -10,7 +10,6 @@
 #include "../math.hpp"
 #include "../workspace.cuh"
 #include "kernel_balance.cuh"
-#include "kernel_give.cuh"
 #include "kernel_relabel.cuh"
 #include "moved_centroids.cuh"
 #include "sorted.cuh"
@@ -25,13 +24,14 @@ class size_balance {
   // [b][n] factors of rows, or null.
   size_balance(double ratio, std::int64_t b, std::int64_t n, std::int64_t k, Acc const* scales,
                arena& memory)
-      : ratio_(ratio), n_(n), k_(k), scales_(scales) {
+      : ratio_(ratio), n_(n), scales_(scales) {
     if (!wanted()) return;
     labels_ = memory.take<std::int32_t>(b * n);
     thresholds_ = memory.take<double>(b);
-    asked_ = memory.take<std::uint32_t>(b * k);
     moves_.counts = memory.take<std::int32_t>(b);
-    moves_.points = memory.take<std::int32_t>(b * k);
+    moves_.dealt = memory.take<std::uint32_t>(b * k);
+    moves_.clusters = memory.take<std::int32_t>(b * k);
+    moves_.moves = memory.take<std::uint8_t>(b * k);
   }
 
   bool wanted() const { return ratio_ > 0; }
@@ -50,35 +50,21 @@ class size_balance {
   void queue(sorted_points const& sorted, std::int64_t problems, std::int32_t const* labels,
              convergence_state const& state, cudaStream_t stream) const {
     launch(balance_kernel<Acc>, "balance_kernel", problems, kBalanceThreads, stream,
-           balance_params<Acc>{sorted, scales_, state, thresholds_, asked_, moves_, ratio_});
+           balance_params<Acc>{sorted, scales_, state, thresholds_, moves_, ratio_});
     constexpr std::int64_t kRows = 4096;
     std::int64_t const blocks = ceil_div(n_, kRows);
     launch(relabel_kernel<kRelabelThreads>, "relabel_kernel", grid_for(problems * blocks),
            kRelabelThreads, stream,
-           relabel_params{labels, labels_, state.status, moves_, n_, k_, sorted.first, kRows,
-                          blocks, problems * blocks});
-    queue_give(labels_, nullptr, sorted.first, problems, stream);
-  }
-
-  // Points that centroids move onto are not moved again, by their distances [b][n].
-  void queue_hold(Acc* distances, std::int64_t first, std::int64_t problems,
-                  cudaStream_t stream) const {
-    queue_give(nullptr, distances, first, problems, stream);
+           relabel_params{sorted, labels, labels_, state.status, moves_, kRows, blocks,
+                          problems * blocks});
   }
 
  private:
-  void queue_give(std::int32_t* labels, Acc* distances, std::int64_t first, std::int64_t problems,
-                  cudaStream_t stream) const {
-    launch(give_kernel<Acc>, "give_kernel", problems, kGiveThreads, stream,
-           give_params<Acc>{moves_, labels, distances, n_, k_, first});
-  }
-
   double ratio_;
-  std::int64_t n_, k_;
+  std::int64_t n_;
   Acc const* scales_;
   std::int32_t* labels_ = nullptr;
   double* thresholds_ = nullptr;
-  std::uint32_t* asked_ = nullptr;
   moved_centroids moves_{};
 };
 

@@ -91,9 +91,6 @@ class centroid_update {
                         gaps_.queue_gaps(sorted, problems, status, stream);
                         if (!gaps_.moves_points()) return;
                         far(gaps_.distances(), gaps_.gaps(), stream);
-                        if (balances) {
-                          balance_.queue_hold(gaps_.distances(), first, problems, stream);
-                        }
                         gaps_.queue_farthest(summed, first, problems, stream);
                         queue_sort(summed, first, problems, status, gaps_.gaps(), {}, stream);
                       });

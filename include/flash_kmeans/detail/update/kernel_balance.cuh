@@ -1,5 +1,5 @@
 // Finds the clusters of every problem that are larger than they may be, the smallest ones whose
-// centroids can be spared, and the points that these move onto.
+// centroids can be spared, and the parts of the former that the latter are given.
 //
 // The size up to which centroids are spared is found digit by digit. Clusters that ask are not listed:
 // who gets a spare centroid is looked up in the sums of what clusters up to each one ask for.
@@ -24,10 +24,9 @@ inline constexpr int kBalanceThreads = 1024;
 template <class Acc>
 struct balance_params {
   sorted_points sorted;
-  Acc const* scales;        // [b][n] factors of rows, or null; points with 0 move no centroid
+  Acc const* scales;        // [b][n] factors of rows, or null; parts of nothing but 0 are not given
   convergence_state state;  // problems that have converged stay as they are
-  double* thresholds;    // [b] as in state, but for problems with moves one that no shift is within
-  std::uint32_t* asked;  // [b][k], scratch: centroids that clusters up to this one ask for
+  double* thresholds;  // [b] as in state, but for problems with moves one that no shift is within
   moved_centroids moves;
   double ratio;
 };
@@ -48,8 +47,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kBalanceThreads)
   }
   std::uint32_t const* const offsets = s.offsets_of(blockIdx.x);
   std::uint32_t const* const order = s.order_of(blockIdx.x);
-  std::uint32_t* const asked = p.asked + b * s.k;
-  std::int32_t* const points = p.moves.points + b * s.k;
+  std::uint32_t* const asked = p.moves.dealt + b * s.k;  // by clusters up to each one, at first
   auto const size = [&](std::uint32_t j) { return std::int64_t{offsets[j + 1] - offsets[j]}; };
   std::int64_t const largest = largest_size(p.ratio, offsets[s.k], s.k);
 
@@ -73,7 +71,8 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kBalanceThreads)
   spare = min(spare, all_asked);
   if (spare == 0) return;
 
-  // Spare are clusters of fewer points than `most`, and the first `wanted` of those with as many.
+  // Spare are clusters of fewer points than `most`, and the first `wanted` of those with as many, in
+  // the order of first_spared.
   if (threadIdx.x == 0) {
     most = 0;
     wanted = spare;
@@ -99,36 +98,52 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kBalanceThreads)
     __syncthreads();
   }
   __syncthreads();
-  std::uint32_t const equals = wanted;
+  auto const is_equal = [&](std::uint32_t j) {
+    return j < s.k && size(j) == most && can_be_spared(most, largest);
+  };
+  auto const start = static_cast<std::uint32_t>(first_spared(p.state.status[b].iterations, s.k));
+  std::uint32_t own_before = 0, own_after = 0, before_start, from_start;
+  for (std::uint32_t j = threadIdx.x; j < s.k; j += kBalanceThreads) {
+    if (is_equal(j)) ++(j < start ? own_before : own_after);
+  }
+  block_exclusive_sum(own_before, before_start);
+  block_exclusive_sum(own_after, from_start);
 
-  // The point that spare centroid number i moves onto, or -1.
-  auto const point_of = [&](std::uint32_t i) {
+  // Whether the part that spare centroid number i is given weighs something.
+  auto const weighs_something = [&](std::uint32_t i) {
+    if (p.scales == nullptr) return true;
     // The first who asks and whose share reaches beyond i: asked x spare / all_asked > i.
     std::int64_t const reach = ceil_div<std::int64_t>((std::int64_t{i} + 1) * all_asked, spare);
     std::uint32_t const j = lower_bound(asked, s.k, static_cast<std::uint32_t>(reach));
     std::int64_t const first = j == 0 ? 0 : dealt_centroids(asked[j - 1], all_asked, spare);
-    std::int64_t const count = dealt_centroids(asked[j], all_asked, spare) - first;
-    std::uint32_t const point = order[offsets[j] + given_place(i - first, count, size(j))];
-    bool const counts = p.scales == nullptr || p.scales[b * s.n + point] > 0;
-    return counts ? static_cast<std::int32_t>(point) : -1;
+    std::int64_t const parts = dealt_centroids(asked[j], all_asked, spare) - first + 1;
+    std::int64_t at = part_begin(i - first + 1, parts, size(j));
+    std::int64_t const end = part_begin(i - first + 2, parts, size(j));
+    while (at < end && !(p.scales[b * s.n + order[offsets[j] + at]] > 0)) ++at;
+    return at < end;
   };
   std::uint32_t found = 0, seen = 0, own_moves = 0, all_moves;
   for (std::uint32_t first = 0; first < s.k; first += kBalanceThreads) {
     std::uint32_t const j = first + threadIdx.x;
     std::int64_t const own = j < s.k ? size(j) : largest;
     bool const can = can_be_spared(own, largest);
-    bool const equal = can && own == most;
+    bool const equal = is_equal(j);
     std::uint32_t all_equal, all;
     std::uint32_t const before = seen + block_exclusive_sum(equal ? 1 : 0, all_equal);
-    bool const take = (can && own < most) || (equal && before < equals);
+    std::uint32_t const place = j < start ? before + from_start : before - before_start;
+    bool const take = (can && own < most) || (equal && place < wanted);
     std::uint32_t const at = found + block_exclusive_sum(take ? 1 : 0, all);
-    std::int32_t const point = take ? point_of(at) : -1;
-    if (j < s.k) points[j] = point;
-    own_moves += point >= 0 ? 1 : 0;
+    bool const moves = take && weighs_something(at);
+    if (take) p.moves.clusters[b * s.k + at] = moves ? static_cast<std::int32_t>(j) : -1;
+    if (j < s.k) p.moves.moves[b * s.k + j] = moves ? 1 : 0;
+    own_moves += moves ? 1 : 0;
     found += all;
     seen += all_equal;
   }
   block_exclusive_sum(own_moves, all_moves);
+  for (std::uint32_t j = threadIdx.x; j < s.k; j += kBalanceThreads) {
+    asked[j] = static_cast<std::uint32_t>(dealt_centroids(asked[j], all_asked, spare));
+  }
   if (threadIdx.x == 0 && all_moves > 0) {
     p.moves.counts[b] = static_cast<std::int32_t>(all_moves);
     p.thresholds[b] = -1;
