@@ -319,7 +319,7 @@ struct fit_options {
   /// Every update begins with this repair. A cluster of s > L points asks for ceil(s / L) - 1
   /// centroids of clusters with at most L / 2 points, empty ones included. The smallest of these
   /// give theirs, as many as are asked for in all; of equals those that come first from a cluster
-  /// on that is another one in every update. In ascending order they go to who asks, in ascending
+  /// on that changes with every update (and then from 0 on). In ascending order they go to who asks, in ascending
   /// order too. Where they are fewer, t of A, the first clusters
   /// that ask for a together get floor(a t / A). A cluster that gets c centroids is cut into c + 1
   /// parts by the order of its points, of which part i = 0, 1, ... begins with number floor(i s / (c

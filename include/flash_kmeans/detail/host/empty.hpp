@@ -34,8 +34,8 @@ std::vector<std::int32_t> empty_clusters(scratch<C> const& s, point_facts<C> con
 }
 
 // Up to count points that count and lie farthest from the centroid of their label (the lowest index
-// of equals first), farthest first. sorted: the label that a point is
-// sorted by; one that is in no cluster is not taken.
+// of equals first), farthest first. sorted: the labels that points are sorted by; those in no cluster
+// are not taken.
 template <class P, class C>
 std::vector<std::int32_t> farthest_points(team& workers, matrix_view<P> const& x,
                                           std::int32_t const* labels, matrix_view<C> const& c,
