@@ -89,6 +89,9 @@ First centroids: random points, k-means++, k-means-parallel (for many clusters),
   fits with as many seeds, from --seed on, and keeps the one with the lowest inertia.
 Empty clusters: keep (they stay where they are), farthest (they take the points farthest from their
   centroids), split (they take half of the largest cluster).
+Sizes: with --max-size-ratio R, clusters with more than R times the average size get centroids of the
+  smallest ones, in every iteration. Labels stay those of the nearest centroid, so sizes come down to
+  R where the points allow it. 0 is any size.
 Weights: a .npy file [n], finite and not negative.
 Input: .npy (f2, f4, f8, u1; two dimensions, C order), .fvecs, .bvecs, .fbin, .u8bin,
   and .png, .jpg, .jpeg, whose points are the pixels (red, green, blue).
@@ -180,6 +183,9 @@ void check(options& o) {
           "--max-iterations is " + std::to_string(o.fit.max_iterations) + ", must be at least 1");
   require(std::isfinite(o.fit.tolerance) && o.fit.tolerance >= 0,
           "--tolerance is " + number(o.fit.tolerance) + ", must be finite and not negative");
+  double const ratio = o.fit.max_size_ratio;
+  require(ratio == 0 || (std::isfinite(ratio) && ratio >= 1),
+          "--max-size-ratio is " + number(ratio) + ", must be 0 or finite and at least 1");
   require(o.fit.n_init >= 1,
           "--n-init is " + std::to_string(o.fit.n_init) + ", must be at least 1");
   require(o.fit.n_init == 1 || o.init != "given",
@@ -221,6 +227,9 @@ std::variant<options, int> parse(int argc, char** argv) {
   app.add_option("--weights", o.weights, "how much each point counts: a .npy file [n]");
   app.add_option("--empty", o.empty, "what becomes of a cluster without points")
       ->check(CLI::IsMember(names_of(empty_names())))
+      ->capture_default_str();
+  app.add_option("--max-size-ratio", o.fit.max_size_ratio,
+                 "size of clusters to work towards, relative to the average; 0 is any")
       ->capture_default_str();
   // Kept from the parser, which would wrap -1 around.
   auto const whole = [](std::string const& text) -> std::string {
@@ -375,6 +384,7 @@ std::string summary(options const& o, report const& r) {
                                 {"metric", o.metric},
                                 {"weights", o.weights},
                                 {"empty", o.empty},
+                                {"max_size_ratio", o.fit.max_size_ratio},
                                 {"type", o.type},
                                 {"device", o.device},
                                 {"threads", o.threads}}},

@@ -1,5 +1,5 @@
-// The oracle of the tests with options: metrics, weights, empty clusters, points that are not
-// finite. As reference.hpp: in double, as the textbook writes it, and independent of the library.
+// The oracle of the tests with options: metrics, weights, sizes of clusters, empty ones, points that
+// are not finite. As reference.hpp: in double, as the textbook writes it, and independent of the library.
 #pragma once
 
 #include <algorithm>
@@ -9,8 +9,10 @@
 #include <functional>
 #include <limits>
 #include <numeric>
+#include <utility>
 #include <vector>
 
+#include "data.hpp"
 #include "reference.hpp"
 
 namespace testing_support {
@@ -22,6 +24,7 @@ struct reference_options {
   measure by = measure::euclidean;
   std::vector<double> weights{};  // empty: all 1
   vacancy empty = vacancy::keep;
+  double max_size_ratio = 0;
   // What a value of a centroid becomes where it is stored.
   std::function<double(double)> stored = [](double value) { return value; };
 
@@ -93,10 +96,82 @@ inline void reference_to_unit(reference_options const& o, matrix& c, std::int64_
   for (std::int64_t e = 0; e < c.cols; ++e) c(j, e) = o.stored(c(j, e) / length);
 }
 
-// One update with all that the options ask for.
+// A centroid that moves to the mean of some points of a cluster that is too large.
+struct reference_move {
+  std::int32_t cluster;
+  std::vector<std::int64_t> points;
+};
+
+inline std::vector<reference_move> reference_moves(reference_options const& o, matrix const& x,
+                                                   std::vector<std::int32_t> const& labels,
+                                                   std::int64_t k, int updates = 0) {
+  std::vector<reference_move> moves;
+  if (o.max_size_ratio == 0) return moves;
+  std::vector<std::vector<std::int64_t>> members(static_cast<std::size_t>(k));
+  double all = 0;
+  for (std::int64_t i = 0; i < x.rows; ++i) {
+    std::int32_t const label = labels[static_cast<std::size_t>(i)];
+    if (label < 0 || label >= k || !is_finite_row(x, i)) continue;
+    members[static_cast<std::size_t>(label)].push_back(i);
+    ++all;
+  }
+  double const most = std::max(1.0, std::floor(o.max_size_ratio * all / static_cast<double>(k)));
+  // Every centroid that is asked for, by who asks; and who can be spared, by size.
+  std::vector<std::size_t> asks;
+  std::vector<std::pair<std::size_t, std::int32_t>> spare;
+  for (std::size_t j = 0; j < members.size(); ++j) {
+    auto const size = static_cast<double>(members[j].size());
+    for (double held = most; held < size; held += most) asks.push_back(j);
+    if (size <= most / 2) spare.emplace_back(members[j].size(), static_cast<std::int32_t>(j));
+  }
+  // Of equals the first from a random cluster on, then from 0 on.
+  auto const start = static_cast<std::int64_t>(
+      random_source(static_cast<std::uint64_t>(updates)).next() % static_cast<std::uint64_t>(k));
+  auto const place = [&](std::int64_t j) { return j < start ? j + k : j; };
+  std::sort(spare.begin(), spare.end(), [&](auto const& a, auto const& b) {
+    return a.first < b.first || (a.first == b.first && place(a.second) < place(b.second));
+  });
+  if (spare.size() > asks.size()) spare.resize(asks.size());
+  std::sort(spare.begin(), spare.end(),
+            [](auto const& a, auto const& b) { return a.second < b.second; });
+  // A share of every cluster's asks is heard: the last one of as many as there are to one spare.
+  std::vector<std::vector<std::int32_t>> dealt(members.size());
+  for (std::size_t i = 0; i < spare.size(); ++i) {
+    std::size_t heard = 0;
+    while (heard * spare.size() < (i + 1) * asks.size()) ++heard;
+    dealt[asks[heard - 1]].push_back(spare[i].second);
+  }
+  for (std::size_t j = 0; j < members.size(); ++j) {
+    std::vector<std::vector<std::int64_t>> parts(dealt[j].size() + 1);
+    std::size_t part = 0;
+    for (std::size_t i = 0; i < members[j].size(); ++i) {
+      while ((part + 1) * members[j].size() / parts.size() <= i) ++part;
+      parts[part].push_back(members[j][i]);
+    }
+    for (std::size_t p = 1; p < parts.size(); ++p) {
+      bool const weighs_something =
+          std::any_of(parts[p].begin(), parts[p].end(), [&](std::int64_t i) {
+            return o.weight(i) > 0 && (o.by != measure::cosine || reference_length(x, i) > 0);
+          });
+      if (weighs_something) moves.push_back({dealt[j][p - 1], parts[p]});
+    }
+  }
+  return moves;
+}
+
+// One update with all that the options ask for, after so many others.
 inline matrix reference_update(reference_options const& o, matrix const& x,
-                               std::vector<std::int32_t> const& labels, matrix const& c) {
+                               std::vector<std::int32_t> const& assigned, matrix const& c,
+                               int updates = 0) {
   auto const at = [](std::int64_t i) { return static_cast<std::size_t>(i); };
+  std::vector<std::int32_t> labels = assigned;
+  auto const moves = reference_moves(o, x, labels, c.rows, updates);
+  for (reference_move const& move : moves) {
+    std::replace(labels.begin(), labels.end(), move.cluster, std::int32_t{-1});
+  }
+  for (reference_move const& move : moves) {
+    for (std::int64_t const i : move.points) labels[at(i)] = move.cluster;
+  }
   // Points that count in the sums, the clusters' sums and weights, and their numbers of points.
   std::vector<bool> counts_in(at(x.rows), false);
   matrix sums(c.rows, c.cols);
@@ -123,12 +198,14 @@ inline matrix reference_update(reference_options const& o, matrix const& x,
       if (counts_in[at(i)]) far.push_back(i);
     }
     std::stable_sort(far.begin(), far.end(), [&](std::int64_t a, std::int64_t b) {
-      return reference_distance(o.by, x, a, c, labels[at(a)]) >
-             reference_distance(o.by, x, b, c, labels[at(b)]);
+      return reference_distance(o.by, x, a, c, assigned[at(a)]) >
+             reference_distance(o.by, x, b, c, assigned[at(b)]);
     });
     // Whole clusters may be given away; what is left of their sums by rounding is not a sum.
     std::vector<std::int64_t> left(at(c.rows), 0);
-    for (std::int64_t const i : far) ++left[at(labels[at(i)])];
+    for (std::int64_t i = 0; i < x.rows; ++i) {
+      if (counts_in[at(i)]) ++left[at(labels[at(i)])];
+    }
     for (std::size_t e = 0; e < empty.size() && e < far.size(); ++e) {
       std::int64_t const i = far[e], from = labels[at(i)], to = empty[e];
       std::vector<double> const row = reference_summand(o.by, x, i);
@@ -184,12 +261,12 @@ inline reference_fit_result reference_fit(reference_options const& o, matrix con
   }
   double const bound = tolerance * reference_variance(o.by, x);
   while (result.iterations < max_iterations && !result.converged) {
-    matrix const next =
-        reference_update(o, x, reference_assign(o.by, x, result.centroids), result.centroids);
+    auto const labels = reference_assign(o.by, x, result.centroids);
+    matrix const next = reference_update(o, x, labels, result.centroids, result.iterations);
     result.shift = reference_shift(result.centroids, next);
     result.centroids = next;
     ++result.iterations;
-    result.converged = result.shift <= bound;
+    result.converged = result.shift <= bound && reference_moves(o, x, labels, c0.rows).empty();
   }
   result.labels = reference_assign(o.by, x, result.centroids);
   result.inertia = reference_inertia(o, x, result.centroids, result.labels);

@@ -139,7 +139,8 @@ inline namespace FLASH_KMEANS_ABI {
 /// init_workspace_bytes says. Of that, a point takes 4 bytes for the sort (16 with more than 2048
 /// clusters), up to 16 for partial sums, and up to 8 for the variance that a tolerance asks for; a
 /// coordinate takes 4 (8 for double) for sums and 2 for operands. Where points are packed, their
-/// copy comes on top. Points of one byte a value take what half points take and 2 bytes a value.
+/// copy comes on top. Points of one byte a value take what half points take and 2 bytes a value. A
+/// fit_options::max_size_ratio takes 4 bytes a point and 9 a centroid more.
 /// Synchronises nothing. Throws std::invalid_argument for a bad shape or option, cuda_error without
 /// a device.
 template <class P, class C>
@@ -191,16 +192,18 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
 /// bytes (52 with more than 2048 clusters) move for the sort. A tolerance above 0 reads the points
 /// once more per fit; a closing assignment costs one more assignment and one more read of the
 /// points for the inertia.
-/// An iteration is at most five kernels; their number depends on shape and options only. Iterations
+/// An iteration is at most five kernels, a max_size_ratio adds two, up to two of a second sort, and
+/// 8 b n bytes (and those of the sort where centroids move); their number depends on shape and
+/// options only. Iterations
 /// after convergence are queued too and end early on the device: choose max_iterations accordingly,
 /// or call fit, which looks, or use a fit_plan, which loops on the device.
 ///
 /// Small problems have all their iterations in one kernel, which ends at convergence: those whose
 /// points, centroids and sums fit into the shared memory of eight blocks (4096 x 128 of half with
 /// 64 clusters, say) and whose search is short. They are small by n, k, d and type alone, and only
-/// where no kernel is forced, no records are asked for, and the fit is euclidean, without weights,
-/// and keeps empty clusters; their products run on `sm80` instructions (half, bfloat16) or `simt`,
-/// and the closing assignment on the same kernel as that of other problems.
+/// where no kernel is forced, no records are asked for, and the fit is euclidean, without weights
+/// and max_size_ratio, and keeps empty clusters; their products run on `sm80` instructions (half,
+/// bfloat16) or `simt`, and the closing assignment on the same kernel as that of other problems.
 ///
 /// Deterministic: the same input, options and device give the same bits.
 /// Synchronises nothing and, given a workspace, allocates nothing; can be captured into a CUDA

@@ -363,7 +363,8 @@ double update_centroids(matrix_view<P> x, std::int32_t const* labels, matrix_vie
 /// Determinism: same bits for any number of threads.
 /// Throws: std::invalid_argument, with nothing written, for null or misaligned pointers, shapes or
 /// strides out of range or not matching, k > n, max_iterations < 1, a tolerance that is negative or
-/// not finite, an unknown init, metric or empty_cluster, n_init < 1, n_init > 1 with given centroids
+/// not finite, an unknown init, metric or empty_cluster, a max_size_ratio that is not 0 and below 1
+/// or not finite, n_init < 1, n_init > 1 with given centroids
 /// with records or without the closing assignment, candidates outside [0, 64], weights of the wrong
 /// type or with a value that is negative or not finite, with check_input the first point that is
 /// not finite, a negative number of threads; std::bad_alloc; whatever options.progress throws.

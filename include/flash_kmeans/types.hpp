@@ -312,6 +312,27 @@ struct fit_options {
   sample_weights weights{};
   /// What becomes of a cluster without points.
   flash_kmeans::empty_cluster empty_cluster = flash_kmeans::empty_cluster::keep;
+  /// Cap on the size of clusters, relative to the average size, that the fit works towards: finite
+  /// and >= 1, or 0 for none. Of m points in clusters (all that are finite, whatever they weigh) a
+  /// cluster is to have at most L = max(1, floor(max_size_ratio x m / k)).
+  ///
+  /// Every update begins with this repair. A cluster of s > L points asks for ceil(s / L) - 1
+  /// centroids of clusters with at most L / 2 points, empty ones included. The smallest of these
+  /// give theirs, as many as are asked for in all; of equals those that come first from a cluster
+  /// on that is another one in every update. In ascending order they go to who asks, in ascending
+  /// order too. Where they are fewer, t of A, the first clusters
+  /// that ask for a together get floor(a t / A). A cluster that gets c centroids is cut into c + 1
+  /// parts by the order of its points, of which part i = 0, 1, ... begins with number floor(i s / (c
+  /// + 1)). The first stays, and each of the c moves to the mean of another (by weights and metric);
+  /// a part that weighs nothing moves none and stays, too. Points of clusters whose centroids move
+  /// count nowhere in this update. What is empty then is for empty_cluster.
+  ///
+  /// Labels and by-products stay those of the nearest centroid, so this is a goal, not a promise:
+  /// clusters may remain larger, as those of equal points must, and nothing repairs what the last
+  /// update leaves. A problem does not converge in an update that moves centroids so; where the goal
+  /// is out of reach, max_iterations are done. Of no effect from k on. (cuVS: balanced k-means moves
+  /// centroids of small clusters, too)
+  double max_size_ratio = 0;
   /// Seedings that are tried, >= 1; the fit with the lowest inertia is returned, the first of
   /// equals, for each problem of a batch by itself. Seeding i draws with seed + i. More than 1 needs
   /// the closing assignment and excludes init_method::given. (scikit-learn: n_init)
@@ -414,7 +435,9 @@ struct fit_status {
                    ///< without those whose distance is not finite; NaN when not asked for
   double shift;    ///< sum of the squared distances that the centroids moved in the last update
   std::int32_t iterations;  ///< updates done
-  std::int32_t converged;   ///< 1 when the last shift was within the tolerance
+  /// 1 when the last shift was within the tolerance and no centroid had to move because of
+  /// fit_options::max_size_ratio
+  std::int32_t converged;
   /// Points with a NaN or an infinity. They have label 0 and count nowhere: not in centroids,
   /// inertia, variance, seeding, empty clusters and cluster_index, where they stand at the end of
   /// order.

@@ -435,6 +435,10 @@ TYPED_TEST(errors, small_options) {
       kinds, [](A& a) { a.options.empty_cluster = static_cast<fk::empty_cluster>(5); },
       "options.empty_cluster", "5");
   expect_all_refuse<T>(
+      kinds, [](A& a) { a.options.max_size_ratio = 0.5; }, "options.max_size_ratio", "0.5");
+  expect_all_refuse<T>(
+      kinds, [=](A& a) { a.options.max_size_ratio = nan; }, "options.max_size_ratio", "nan");
+  expect_all_refuse<T>(
       kinds, [](A& a) { a.options.n_init = 0; }, "options.n_init", "0");
   expect_all_refuse<T>(
       kinds,

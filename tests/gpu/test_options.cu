@@ -666,8 +666,8 @@ TYPED_TEST(options, small_batches_end_as_their_problems_do_alone) {
 }
 
 // Captured in a graph, and as a plan whose points stay: the bits of fit. Once with several seedings.
-TYPED_TEST(options, small_graphs_and_plans_are_fits) {
-  using T = TypeParam;
+template <class T>
+void expect_graphs_and_plans_are_fits(double max_size_ratio) {
   problem_set const s = mixed_problems<T>(500, 231);
   layout const how = aligned_heads(3);
   cudaStream_t stream = nullptr;
@@ -678,6 +678,7 @@ TYPED_TEST(options, small_graphs_and_plans_are_fits) {
       fk::fit_options what = given(14, 1e-3);
       what.metric = fk::metric::cosine;
       what.empty_cluster = policy.policy;
+      what.max_size_ratio = max_size_ratio;
       if (policy.empty == vacancy::split_largest) {
         what.init = fk::init_method::random;
         what.n_init = 3;
@@ -735,6 +736,14 @@ TYPED_TEST(options, small_graphs_and_plans_are_fits) {
     }
   }
   FLASH_KMEANS_CUDA_CHECK(cudaStreamDestroy(stream));
+}
+
+TYPED_TEST(options, small_graphs_and_plans_are_fits) {
+  expect_graphs_and_plans_are_fits<TypeParam>(0);
+}
+
+TYPED_TEST(options, small_graphs_and_plans_are_fits_of_capped_sizes) {
+  expect_graphs_and_plans_are_fits<TypeParam>(1.2);
 }
 
 // --- Several seedings ----------------------------------------------------------------------------

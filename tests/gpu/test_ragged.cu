@@ -77,6 +77,7 @@ TYPED_TEST(ragged, small_every_option_counts_in_every_sequence) {
         options.seed = 11;
         options.max_iterations = 4;
         options.empty_cluster = fk::empty_cluster::farthest_point;
+        options.max_size_ratio = n_init == 3 ? 1.5 : 0;
         expect_fits_of_sequences<gpu, T>(set, kSequenceLayouts[0], options, n_init == 3);
       }
     }
@@ -84,6 +85,7 @@ TYPED_TEST(ragged, small_every_option_counts_in_every_sequence) {
   fk::fit_options open;
   open.closing_assignment = false;
   open.max_iterations = 3;
+  open.max_size_ratio = 1.5;
   expect_fits_of_sequences<gpu, T>(set, kSequenceLayouts[1], open, false);
 }
 

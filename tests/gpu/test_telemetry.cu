@@ -161,9 +161,10 @@ void expect_records(problem_set const& s, metric_case const& m, fk::fit_options 
   EXPECT_GT(found_empty, 0) << "the data tests nothing";
 }
 
-TYPED_TEST(telemetry, small_records_are_what_shorter_fits_end_with) {
-  using T = TypeParam;
+template <class T>
+void expect_records_are_what_shorter_fits_end_with(double max_size_ratio) {
   for (std::int64_t const n : {std::int64_t{400}, std::int64_t{9000}}) {
+    if (max_size_ratio > 0 && n > 400) continue;
     problem_set const s = some_problems<T>(n, 301);
     for (metric_case const& m : kMetrics) {
       for (policy_case const& policy : kPolicies) {
@@ -172,6 +173,7 @@ TYPED_TEST(telemetry, small_records_are_what_shorter_fits_end_with) {
           fk::fit_options what = given(kMost, 2e-2);
           what.metric = m.metric;
           what.empty_cluster = policy.policy;
+          what.max_size_ratio = max_size_ratio;
           auto const whole = run_recorded<T>(s, what, kernel, odd_heads(3));
           expect_records<T>(s, m, what, kernel, whole);
           // They change nothing else.
@@ -194,6 +196,14 @@ TYPED_TEST(telemetry, small_records_are_what_shorter_fits_end_with) {
       }
     }
   }
+}
+
+TYPED_TEST(telemetry, small_records_are_what_shorter_fits_end_with) {
+  expect_records_are_what_shorter_fits_end_with<TypeParam>(0);
+}
+
+TYPED_TEST(telemetry, small_records_of_capped_sizes) {
+  expect_records_are_what_shorter_fits_end_with<TypeParam>(1.2);
 }
 
 // Without weights, small problems have all their iterations in one kernel, which keeps no records:

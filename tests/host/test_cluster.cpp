@@ -677,6 +677,20 @@ TEST_F(cluster_tool, fills_empty_clusters_as_told) {
             (std::vector<float>{1.5, 30}));
 }
 
+TEST_F(cluster_tool, keeps_sizes_down_as_told) {
+  std::string const input =
+      file("x.npy", npy("<f4", "(8, 1)", raw(std::vector<float>{0, 1, 2, 3, 40, 50, 60, 1000})));
+  std::string const start =
+      file("start.npy", npy("<f4", "(3, 1)", raw(std::vector<float>{30, 1000, 5000})));
+  succeed({input, "--init-centroids", start});
+  EXPECT_EQ(summary()["options"]["max_size_ratio"], 0);
+  EXPECT_EQ(summary()["cluster_sizes"]["largest"], 7);
+  succeed({input, "--init-centroids", start, "--max-size-ratio", "1.5"});
+  EXPECT_EQ(summary()["options"]["max_size_ratio"], 1.5);
+  EXPECT_EQ(summary()["cluster_sizes"]["largest"], 4);
+  EXPECT_EQ(summary()["converged"], true);
+}
+
 TEST_F(cluster_tool, makes_and_reuses_directories) {
   std::string const input = file("x.npy", npy("<f4", "(6, 3)", points_as<float>()));
   fs::path const deep = home_ / "a" / "b" / "c";
@@ -701,9 +715,9 @@ TEST_F(cluster_tool, tells_its_version_and_how_to_use_it) {
   outcome const help = run({"--help"});
   EXPECT_EQ(help.code, 0);
   EXPECT_EQ(help.err, "");
-  for (char const* text :
-       {"Examples:", "--clusters", "--device", ".u8bin", "centroids.npy", "--metric", "--weights",
-        "--n-init", "--candidates", "--empty", "k-means++", "k-means-parallel", "inner_product"}) {
+  for (char const* text : {"Examples:", "--clusters", "--device", ".u8bin", "centroids.npy",
+                           "--metric", "--weights", "--n-init", "--candidates", "--empty",
+                           "--max-size-ratio", "k-means++", "k-means-parallel", "inner_product"}) {
     EXPECT_NE(help.out.find(text), std::string::npos) << text;
   }
 }
@@ -1087,6 +1101,10 @@ TEST_F(cluster_tool, refuses_bad_options) {
       {{input, "-k", "2", "--candidates", "65"}, "--candidates is 65, must be from 0 to 64"},
       {{input, "-k", "2", "--metric", "manhattan"}, "--metric"},
       {{input, "-k", "2", "--empty", "drop"}, "--empty"},
+      {{input, "-k", "2", "--max-size-ratio", "0.5"},
+       "--max-size-ratio is 0.5, must be 0 or finite and at least 1"},
+      {{input, "-k", "2", "--max-size-ratio", "nan"}, "--max-size-ratio is nan"},
+      {{input, "-k", "2", "--max-size-ratio", "inf"}, "--max-size-ratio is inf"},
       {{input, "-k", "2", "--init-centroids", input}, "holds 6 x 3 values, need 2 x 3"},
       {{input, "-k", "2", "--init-centroids", (home_ / "no.npy").string()}, "no.npy: no such file"},
       {{input, "-k", "2", "--centroid-image", "3"}, "3 is not HxW"},

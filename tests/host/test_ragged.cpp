@@ -76,6 +76,7 @@ TYPED_TEST(ragged, every_option_counts_in_every_sequence) {
         options.seed = 11;
         options.max_iterations = 4;
         options.empty_cluster = fk::empty_cluster::farthest_point;
+        options.max_size_ratio = n_init == 3 ? 1.5 : 0;
         expect_fits_of_sequences<cpu, TypeParam>(set, kSequenceLayouts[0], options, n_init == 3);
       }
     }
@@ -83,6 +84,7 @@ TYPED_TEST(ragged, every_option_counts_in_every_sequence) {
   fk::fit_options open;
   open.closing_assignment = false;
   open.max_iterations = 3;
+  open.max_size_ratio = 1.5;
   expect_fits_of_sequences<cpu, TypeParam>(set, kSequenceLayouts[1], open, false);
 }
 

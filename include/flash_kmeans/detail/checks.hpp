@@ -200,6 +200,11 @@ inline void check_empty_cluster(empty_cluster value) {
   }
 }
 
+inline void check_max_size_ratio(double ratio) {
+  require(ratio == 0 || (std::isfinite(ratio) && ratio >= 1), "options.max_size_ratio", ratio,
+          "must be 0 or finite and at least 1");
+}
+
 inline void check_candidates(int candidates) {
   require(candidates >= 0 && candidates <= kMostCandidates, "options.candidates", candidates,
           "must be between 0 and 64");
@@ -252,6 +257,7 @@ inline void check_options(fit_options const& options) {
   check_first_problem(options.first_problem);
   check_metric(options.metric);
   check_empty_cluster(options.empty_cluster);
+  check_max_size_ratio(options.max_size_ratio);
   require(options.n_init >= 1, "options.n_init", options.n_init, "must be at least 1");
   check_candidates(options.candidates);
   if (options.n_init == 1) return;

@@ -10,6 +10,7 @@
 #include "../types.hpp"
 #include "assign/dispatch.cuh"
 #include "assign/queries.cuh"
+#include "balance.hpp"
 #include "config.cuh"
 #include "convergence/dispatch.cuh"
 #include "graph.cuh"
@@ -41,7 +42,10 @@ class lloyd {
         weights_(options.weights.template get<acc>()),
         assignment_(x, c, plan, memory, options.metric),
         scaling_(x, options.metric, weights_, memory),
-        update_(x, c, {scaling_.rows(), options.empty_cluster}, memory),
+        update_(
+            x, c,
+            {scaling_.rows(), options.empty_cluster, binding_ratio(options.max_size_ratio, c.rows)},
+            memory),
         convergence_(x, options.tolerance, out.status, memory),
         telemetry_(x.batch_count(), x.rows, c.rows, scaling_.rows().scales, out.records,
                    options.max_iterations, memory),
@@ -127,7 +131,8 @@ class lloyd {
   bool one_launch() const {
     return small_.possible() && !plan_.forced && plan_.multiply == precision::native &&
            options_.metric == metric::euclidean && weights_ == nullptr &&
-           options_.empty_cluster == empty_cluster::keep && !telemetry_.wanted();
+           options_.empty_cluster == empty_cluster::keep &&
+           binding_ratio(options_.max_size_ratio, c_.rows) == 0 && !telemetry_.wanted();
   }
 
   void queue_start(bool same_points, cudaStream_t stream) const {

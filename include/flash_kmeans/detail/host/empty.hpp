@@ -34,18 +34,20 @@ std::vector<std::int32_t> empty_clusters(scratch<C> const& s, point_facts<C> con
 }
 
 // Up to count points that count and lie farthest from the centroid of their label (the lowest index
-// of equals first), farthest first.
+// of equals first), farthest first. sorted: the label that a point is
+// sorted by; one that is in no cluster is not taken.
 template <class P, class C>
 std::vector<std::int32_t> farthest_points(team& workers, matrix_view<P> const& x,
                                           std::int32_t const* labels, matrix_view<C> const& c,
-                                          point_facts<C> const& facts, std::size_t count) {
+                                          point_facts<C> const& facts, std::int32_t const* sorted,
+                                          std::size_t count) {
   // NaN is what is not taken: points without weight or cluster, and those of NaN centroids.
   std::vector<double> distances(static_cast<std::size_t>(x.rows),
                                 std::numeric_limits<double>::quiet_NaN());
   workers.for_ranges(x.rows, 3.0 * static_cast<double>(x.cols),
                      [&](std::int64_t begin, std::int64_t end) {
                        for (std::int64_t i = begin; i < end; ++i) {
-                         if (labels[i] < 0 || facts.weight(i) == 0) continue;
+                         if (sorted[i] < 0 || facts.weight(i) == 0) continue;
                          distances[static_cast<std::size_t>(i)] =
                              distance(facts.by, row(x, i), row(c, labels[i]), x.cols);
                        }
@@ -66,16 +68,17 @@ std::vector<std::int32_t> farthest_points(team& workers, matrix_view<P> const& x
 }
 
 // empty_cluster::farthest_point: sorts anew with farthest points in the empty clusters, so that the
-// update that follows takes them from the sums of their own ones.
+// update that follows takes them from the sums of their own ones. labels: of the last assignment,
+// sorted: that points are sorted by.
 template <class P, class C>
 void move_farthest_points(team& workers, scratch<C>& s, matrix_view<P> const& x,
-                          std::int32_t const* labels, matrix_view<C> const& c,
-                          point_facts<C> const& facts) {
+                          std::int32_t const* labels, std::int32_t const* sorted,
+                          matrix_view<C> const& c, point_facts<C> const& facts) {
   std::vector<std::int32_t> const empty = empty_clusters(s, facts);
   if (empty.empty()) return;
   std::vector<std::int32_t> const points =
-      farthest_points(workers, x, labels, c, facts, empty.size());
-  std::vector<std::int32_t> moved(labels, labels + x.rows);
+      farthest_points(workers, x, labels, c, facts, sorted, empty.size());
+  std::vector<std::int32_t> moved(sorted, sorted + x.rows);
   for (std::size_t e = 0; e < points.size(); ++e) {
     moved[static_cast<std::size_t>(points[e])] = empty[e];
   }

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "../../types.hpp"
+#include "../balance.hpp"
 #include "assign.hpp"
+#include "balance.hpp"
 #include "distance.hpp"
 #include "empty.hpp"
 #include "points.hpp"
@@ -22,21 +24,25 @@
 
 namespace flash_kmeans::detail::cpu {
 
-// One update of a problem, index and empty clusters included. Returns the sum of the squared
-// distances that its centroids moved.
+// One update of a problem, index, crowded and empty clusters included. Returns the sum of the squared
+// distances that its centroids moved; s.moved_centroids is how many were moved because of size_ratio, of
+// which 0 is none.
 template <class P, class C>
 double update_problem(team& workers, scratch<C>& s, matrix_view<P> const& x,
                       std::int32_t const* labels, matrix_view<C> const& c,
-                      point_facts<C> const& facts, empty_cluster policy = empty_cluster::keep) {
+                      point_facts<C> const& facts, empty_cluster policy = empty_cluster::keep,
+                      double size_ratio = 0, std::int64_t updates = 0) {
   std::int32_t const* const counted = counted_labels(facts, labels, x.rows, s.labels);
   sort_points(workers, s, counted, x.rows, c.rows);
+  std::int32_t const* const sorted =
+      balance_clusters(workers, s, counted, x.rows, c.rows, facts, size_ratio, updates);
   if (policy == empty_cluster::split_largest) {
     largest_clusters<C> const largest(s, c, facts);
     move_centroids(workers, s, x, c, facts);
     largest.apply(s, c, facts.by);
   } else {
     if (policy == empty_cluster::farthest_point) {
-      move_farthest_points(workers, s, x, counted, c, facts);
+      move_farthest_points(workers, s, x, counted, sorted, c, facts);
     }
     move_centroids(workers, s, x, c, facts);
   }
@@ -62,6 +68,7 @@ std::vector<fit_status> run_fit(team& workers, scratch<C>& shared, fit_job<P, C>
                                 bool& goes_on) {
   fit_options const& options = job.options;
   std::int64_t const b = job.x.batch_count(), n = job.x.rows;
+  double const size_ratio = binding_ratio(options.max_size_ratio, job.centroids.rows);
   double const cost = assignment_cost(job.x, job.centroids);
   std::vector<fit_status> status(static_cast<std::size_t>(b), fit_status{});
   std::vector<std::int64_t> running(status.size());  // problems that have not converged
@@ -101,9 +108,10 @@ std::vector<fit_status> run_fit(team& workers, scratch<C>& shared, fit_job<P, C>
             record = count_changes(s, at(job.facts, i), labels, previous.data() + i * n, n, c.rows);
           }
           fit_status& own = at(status, i);
-          own.shift = update_problem(t, s, x, labels, c, at(job.facts, i), options.empty_cluster);
+          own.shift = update_problem(t, s, x, labels, c, at(job.facts, i), options.empty_cluster,
+                                     size_ratio, own.iterations);
           own.iterations = iteration;
-          own.converged = own.shift <= at(job.bounds, i) ? 1 : 0;
+          own.converged = s.moved_centroids == 0 && own.shift <= at(job.bounds, i) ? 1 : 0;
           if (job.records == nullptr) return;
           record.inertia = inertia;
           record.shift = own.shift;

@@ -34,6 +34,9 @@ struct scratch {
   std::vector<double> partials;
   std::vector<double> shifts;        // [k]
   std::vector<std::int32_t> labels;  // [n], where they differ from those that the caller sees
+  // of balance_clusters
+  std::int64_t moved_centroids = 0;
+  std::vector<std::int32_t> balanced;  // [n] labels
 };
 
 // Calls visit(team, scratch, i) for i in [0, count): many or small problems side by side, a thread

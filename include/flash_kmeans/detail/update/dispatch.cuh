@@ -13,6 +13,7 @@
 #include "../math.hpp"
 #include "../outputs.hpp"
 #include "../workspace.cuh"
+#include "balance.cuh"
 #include "empty.cuh"
 #include "kernel_finish.cuh"
 #include "kernel_gather.cuh"
@@ -38,6 +39,7 @@ class centroid_update {
         multiprocessors_(multiprocessors()),
         overlaps_(has_clusters(count_kernel<kCountThreads>)),
         sort_(group_, x.rows, c.rows, c.rows + 1, multiprocessors_, overlaps_, memory),
+        balance_(rules.size_ratio, b_, x.rows, c.rows, rules.rows.scales, memory),
         gaps_(rules.empty, b_, x.rows, c.rows, rules.rows.scales, memory) {
     // Halves of clusters are sums with factors.
     if (rules.empty == empty_cluster::split_largest) scaling_.scaled = true;
@@ -72,21 +74,27 @@ class centroid_update {
   // One update of the masters. operand: where they are made ready, in Form, for the next assignment.
   // state: problems that have converged keep their masters, and the others end an iteration.
   // far(distances, wanted, stream) computes distances to the own centroids for empty clusters that
-  // take far points, whose labels change meanwhile.
+  // take far points, whose labels change meanwhile (where clusters are balanced, only in a copy).
   template <class Form, class Far>
   void queue(std::int32_t* labels, cluster_index const& index, operand_params<T> const& operand,
              convergence_state const& state, Far&& far, cudaStream_t stream) const {
-    queue_moves<Form>(labels, index, centroids(operand, state), stream,
+    bool const balances = balance_.wanted();
+    std::int32_t* const summed = balances ? balance_.labels() : labels;
+    queue_moves<Form>(labels, summed, index, centroids(operand, balance_.watched(state)), stream,
                       [&](sorted_points const& sorted, std::int64_t problems) {
                         fit_status const* const status = state.status;
+                        std::int64_t const first = sorted.first;
+                        if (balances) {
+                          balance_.queue(sorted, problems, labels, state, stream);
+                          queue_sort(summed, first, problems, status, balance_.moves(), {}, stream);
+                        }
                         gaps_.queue_gaps(sorted, problems, status, stream);
                         if (!gaps_.moves_points()) return;
                         far(gaps_.distances(), gaps_.gaps(), stream);
-                        gaps_.queue_farthest(labels, sorted.first, problems, stream);
-                        queue_sort(labels, sorted.first, problems, status, gaps_.gaps(), {},
-                                   stream);
+                        gaps_.queue_farthest(summed, first, problems, stream);
+                        queue_sort(summed, first, problems, status, gaps_.gaps(), {}, stream);
                       });
-    if (!gaps_.moves_points()) return;
+    if (!gaps_.moves_points() || balances) return;
     for_each_group([&](std::int64_t first, std::int64_t problems) {
       gaps_.queue_give_back(labels, first, problems, stream);
     });
@@ -97,14 +105,14 @@ class centroid_update {
   void queue(std::int32_t const* labels, cluster_index const& index,
              operand_params<T> const& operand, convergence_state const& state,
              cudaStream_t stream) const {
-    queue_moves<Form>(labels, index, centroids(operand, state), stream, nothing_between);
+    queue_moves<Form>(labels, labels, index, centroids(operand, state), stream, nothing_between);
   }
 
   // Sums of the points of every cluster, in place of the masters.
   void queue_sums(std::int32_t const* labels, cudaStream_t stream) const {
     centroid_params<T> sums = centroids({}, {});
     sums.totals = true;
-    queue_moves<plain_form<T>>(labels, {}, sums, stream, nothing_between);
+    queue_moves<plain_form<T>>(labels, labels, {}, sums, stream, nothing_between);
   }
 
   // Only the by-products of these labels.
@@ -176,18 +184,19 @@ class centroid_update {
     }
   }
 
-  // sorted_now(points, problems): between the sort and the sums.
+  // sorted_now(points, problems): between the sort and the sums, after which points are sorted by
+  // `summed`.
   template <class Form, class Sorted>
-  void queue_moves(std::int32_t const* labels, cluster_index const& index,
-                   centroid_params<T> const& centroid, cudaStream_t stream,
-                   Sorted&& sorted_now) const {
+  void queue_moves(std::int32_t const* labels, std::int32_t const* summed,
+                   cluster_index const& index, centroid_params<T> const& centroid,
+                   cudaStream_t stream, Sorted&& sorted_now) const {
     fit_status const* const status = centroid.state.status;
     for_each_group([&](std::int64_t first, std::int64_t problems) {
       // By-products are those of all problems.
       sorted_points const sorted = queue_sort(
           labels, first, problems, wanted(index) ? nullptr : status, nullptr, index, stream);
       sorted_now(sorted, problems);
-      queue_segments(sorted, labels, problems, status, stream);
+      queue_segments(sorted, summed, problems, status, stream);
       queue_finish<Form>(sorted, problems, centroid, stream);
     });
   }
@@ -271,6 +280,7 @@ class centroid_update {
   std::int64_t multiprocessors_;
   bool overlaps_;  // kernels may be launched so
   point_sort sort_;
+  size_balance<acc> balance_;
   gap_filling<T> gaps_;
   std::int64_t width_, ld_;  // of sums
   double* shifts_;

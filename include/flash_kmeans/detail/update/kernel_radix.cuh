@@ -8,6 +8,7 @@
 
 #include "../../types.hpp"
 #include "../config.cuh"
+#include "../lower_bound.cuh"
 #include "../ptx/grid_order.cuh"
 #include "../reduce.cuh"
 #include "count_span.cuh"
@@ -106,22 +107,6 @@ class digit_points {
   std::uint32_t problem_;
   int digit_;
 };
-
-// Place of the first of n ascending values that is not below `value`.
-__device__ inline std::uint32_t lower_bound(std::uint32_t const* values, std::uint32_t n,
-                                            std::uint32_t value) {
-  std::uint32_t low = 0;
-  while (n > 0) {
-    std::uint32_t const half = n / 2;
-    if (values[low + half] < value) {
-      low += half + 1;
-      n -= half + 1;
-    } else {
-      n = half;
-    }
-  }
-  return low;
-}
 
 // As many blocks as run at once. Shared memory: of sort_span.cuh. Bits: at least digit_bits.
 template <int MostThreads, int Bits>

@@ -31,6 +31,7 @@ template <class Acc>
 struct update_rules {
   row_scaling<Acc> rows{};
   empty_cluster empty = empty_cluster::keep;
+  double size_ratio = 0;  // that clusters are kept to, 0: any size
 };
 
 }  // namespace FLASH_KMEANS_ABI
