@@ -173,7 +173,7 @@ struct shape {
   std::int64_t b, h, n, k, d;
   std::string type;    // half, bf16, float, tf32 (float points), double
   std::string layout;  // bhsd, nhd
-  std::string bench;   // verbs: assign, fit, init, update, joined by +
+  std::string bench;   // verbs: assign, fit, init, query, update, joined by +
 
   std::int64_t problems() const { return b * h; }
   std::int64_t points() const { return problems() * n; }
@@ -226,7 +226,7 @@ inline shape parse_shape(std::string const& line, std::string const& where) {
   auto const verbs = [&](std::string const& field) {
     for (std::size_t begin = 0, end = 0; end != std::string::npos; begin = end + 1) {
       end = field.find('+', begin);
-      one_of(field.substr(begin, end - begin), {"assign", "fit", "init", "update"});
+      one_of(field.substr(begin, end - begin), {"assign", "fit", "init", "query", "update"});
     }
     return field;
   };
@@ -394,6 +394,9 @@ inline double operand_error(fk::precision multiply) {
   return multiply == fk::precision::tf32 ? 0x1p-10 + 0x1p-11 + 0x1p-21 : 0;
 }
 
+// Labels of a point that are checked.
+inline constexpr int kMostLabels = 64;
+
 // Points whose labels are checked: evenly spread over all problems, at random inside each stretch,
 // and the very last one.
 __device__ inline std::int64_t sample_point(std::int64_t sample, std::int64_t samples,
@@ -404,89 +407,96 @@ __device__ inline std::int64_t sample_point(std::int64_t sample, std::int64_t sa
   return sample * stretch + static_cast<std::int64_t>(draw % static_cast<std::uint64_t>(stretch));
 }
 
-// One block a sampled point: all scores x.c - |c|^2/2 in double, by a warp a centroid.
+// One block a sampled point: all scores x.c - |c|^2/2 in double, by a warp a centroid. labels: of a
+// point the `count` nearest, the nearest first. half: 0.5, or 0 where products alone are compared.
 //
-// A label passes when its score is within rounding of the best. Let w = sum |x_f c_f| + |c|^2/2,
-// which bounds every intermediate value, and e the largest relative error of one operation. A
-// tensor core adds 4 or more products to the accumulator at once: it truncates each product (d
-// times e w), the accumulator and the sum (2 ceil(d/4) <= d/2 + 2 times); an FMA rounds once a
-// product, which is less. |c|^2/2 takes d + 2 ordinary roundings of at most e/2, the subtraction
-// one more. So a score is off by at most (2 d + 4) e w; the score here, in double, by no more than
-// that with e = 2^-52. Operands that are rounded first add their error times w.
+// A label passes when no more centroids than there are labels before it have a score that is better by
+// more than rounding. Let w = sum |x_f c_f| + |c|^2/2, which bounds every intermediate value, and e the
+// largest relative error of one operation. A tensor core adds 4 or more products to the accumulator
+// at once: it truncates each product (d times e w), the accumulator and the sum (2 ceil(d/4) <= d/2 +
+// 2 times); an FMA rounds once a product, which is less. |c|^2/2 takes d + 2 ordinary roundings of at
+// most e/2, the subtraction one more. So a score is off by at most (2 d + 4) e w; the score here, in
+// double, by no more than that with e = 2^-52. Operands that are rounded first add their error times
+// w.
 template <class P, class C>
 __global__ void __launch_bounds__(kThreads)
     check_labels_kernel(device_view<P> x, device_view<C> c, std::int32_t const* labels,
-                        std::int64_t points, double operation_error, double operand_error,
-                        counter_t* wrong) {
+                        std::int32_t count, double half, std::int64_t points,
+                        double operation_error, double operand_error, counter_t* wrong) {
   constexpr int kWarps = kThreads / 32;
-  __shared__ double best_score[kWarps], best_weight[kWarps], own_score, own_weight;
+  __shared__ double own_score[kMostLabels], own_weight[kMostLabels];
+  __shared__ int better[kMostLabels];
   std::int64_t const point = sample_point(blockIdx.x, gridDim.x, points);
   std::int64_t const problem = point / x.rows;
-  std::int64_t const label = labels[point];
-  if (label < 0 || label >= c.rows) {  // the same for the whole block
-    if (threadIdx.x == 0) atomicAdd(wrong, counter_t{1});
-    return;
-  }
   P const* const x_row = x.row(problem, point % x.rows);
+  std::int32_t const* const own = labels + point * count;
   int const warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-
-  double best = -INFINITY, weight_of_best = 0;
-  for (std::int64_t j = warp; j < c.rows; j += kWarps) {
+  auto const score_of = [&](std::int64_t j, double& weight) {
     C const* const c_row = c.row(problem, j);
-    double score = 0, weight = 0;
+    double score = 0;
+    weight = 0;
     for (std::int64_t f = lane; f < x.cols; f += 32) {
       double const x_f = to_double(x_row[f]), c_f = as_seen_by<P>(c_row[f]);
-      score += x_f * c_f - 0.5 * c_f * c_f;
-      weight += fabs(x_f * c_f) + 0.5 * c_f * c_f;
+      score += x_f * c_f - half * c_f * c_f;
+      weight += fabs(x_f * c_f) + half * c_f * c_f;
     }
     for (int offset = 16; offset > 0; offset /= 2) {
       score += __shfl_xor_sync(0xffffffffu, score, offset);
       weight += __shfl_xor_sync(0xffffffffu, weight, offset);
     }
-    if (score > best) {
-      best = score;
-      weight_of_best = weight;
-    }
-    if (j == label && lane == 0) {
-      own_score = score;
-      own_weight = weight;
-    }
+    return score;
+  };
+  bool sound = true;
+  for (std::int32_t i = threadIdx.x; i < count; i += kThreads) {
+    better[i] = 0;
+    sound &= own[i] >= 0 && own[i] < c.rows;
+    for (std::int32_t other = 0; other < i; ++other) sound &= own[other] != own[i];
   }
-  if (lane == 0) {
-    best_score[warp] = best;
-    best_weight[warp] = weight_of_best;
+  if (!__syncthreads_and(sound)) {
+    if (threadIdx.x == 0) atomicAdd(wrong, counter_t{1});
+    return;
+  }
+  for (std::int32_t i = warp; i < count; i += kWarps) {
+    double weight;
+    double const score = score_of(own[i], weight);
+    if (lane == 0) {
+      own_score[i] = score;
+      own_weight[i] = weight;
+    }
   }
   __syncthreads();
-  if (threadIdx.x != 0) return;
-  for (int w = 1; w < kWarps; ++w) {
-    if (best_score[w] > best_score[0]) {
-      best_score[0] = best_score[w];
-      best_weight[0] = best_weight[w];
+  double const operations = 2.0 * static_cast<double>(x.cols) + 4.0;
+  double const error = operations * (operation_error + 0x1p-52) + operand_error;
+  for (std::int64_t j = warp; j < c.rows; j += kWarps) {
+    double weight;
+    double const score = score_of(j, weight);
+    for (std::int32_t i = lane; i < count; i += 32) {
+      if (!(own_score[i] >= score - error * (own_weight[i] + weight))) atomicAdd(&better[i], 1);
     }
   }
-  double const operations = 2.0 * static_cast<double>(x.cols) + 4.0;
-  double const error =
-      (operations * (operation_error + 0x1p-52) + operand_error) * (own_weight + best_weight[0]);
-  if (!(own_score >= best_score[0] - error)) atomicAdd(wrong, counter_t{1});
+  __syncthreads();
+  for (std::int32_t i = threadIdx.x; i < count; i += kThreads) sound &= better[i] <= i;
+  if (!__syncthreads_and(sound) && threadIdx.x == 0) atomicAdd(wrong, counter_t{1});
 }
 
 // Throws unless every label is in [0, k) and about 2000 points, spread over all problems, have
-// labels whose centroid is the nearest up to rounding.
+// labels whose centroids are the nearest, in order and up to rounding. count: labels of a point.
+// euclidean: near by distance, else by product.
 template <class P, class C>
 void check_labels(fk::matrix_view<P const> const& x, fk::matrix_view<C> const& c,
                   device_buffer<std::int32_t> const& labels, fk::precision multiply,
-                  cudaStream_t stream) {
+                  cudaStream_t stream, std::int32_t count = 1, bool euclidean = true) {
   constexpr std::int64_t kSamples = 2048;
-  std::int64_t const points = labels.size();
+  std::int64_t const points = labels.size() / count;
   auto const samples = static_cast<int>(std::min(kSamples, points));
   device_buffer<counter_t> counts(2);
   counts.zero(stream);
-  count_invalid_kernel<<<blocks_for(points), kThreads, 0, stream>>>(labels.data(), points, c.rows,
-                                                                    counts.data());
+  count_invalid_kernel<<<blocks_for(labels.size()), kThreads, 0, stream>>>(
+      labels.data(), labels.size(), c.rows, counts.data());
   check(cudaGetLastError(), "count_invalid_kernel");
-  check_labels_kernel<<<samples, kThreads, 0, stream>>>(device_view<P>(x), device_view<C>(c),
-                                                        labels.data(), points, kOperationError<P>,
-                                                        operand_error(multiply), counts.data() + 1);
+  check_labels_kernel<<<samples, kThreads, 0, stream>>>(
+      device_view<P>(x), device_view<C>(c), labels.data(), count, euclidean ? 0.5 : 0.0, points,
+      kOperationError<P>, operand_error(multiply), counts.data() + 1);
   check(cudaGetLastError(), "check_labels_kernel");
   std::vector<counter_t> const found = counts.to_host(stream);
   if (found[0] != 0) {
@@ -495,7 +505,8 @@ void check_labels(fk::matrix_view<P const> const& x, fk::matrix_view<C> const& c
   }
   if (found[1] != 0) {
     throw std::runtime_error("wrong result: " + std::to_string(found[1]) + " of " +
-                             std::to_string(samples) + " sampled labels are not the nearest");
+                             std::to_string(samples) +
+                             " sampled points have labels that are not the nearest");
   }
 }
 
@@ -759,7 +770,8 @@ inline bench_options parse_options(int& argc, char** argv) {
       if (!known && *kernel != "all") throw std::runtime_error("no such kernel: " + *kernel);
       options.kernel = *kernel;
     } else if (auto const custom = value_of("--shape=")) {
-      options.custom = parse_shape("custom," + *custom + ",assign+fit+init+update", "--shape");
+      options.custom =
+          parse_shape("custom," + *custom + ",assign+fit+init+query+update", "--shape");
     } else if (auto const shapes = value_of("--shapes=")) {
       options.shapes = *shapes;
     } else if (auto const seconds = value_of("--seconds=")) {
@@ -785,7 +797,7 @@ inline bool has_type(fk::assign_kernel kernel, std::string const& type) {
   }
 }
 
-// Bench: kVerb ("assign", "fit", "init" or "update"); measurement run<P>(shape, kernel, session);
+// Bench: kVerb ("assign", "fit", "init", "query" or "update"); measurement run<P>(shape, kernel, session);
 // assignments(measurement), their number in one timed run; and passes(measurement), how often that
 // uses the points.
 template <class Bench>

@@ -28,7 +28,7 @@ stamp=$(date -u +%Y-%m-%d)
 results=$(cd "$results" && pwd)
 cd "$build"
 failed=0
-for verb in assign fit init update; do
+for verb in assign fit init query update; do
   "./bench/bench_$verb" "--benchmark_out=$results/$stamp-$gpu-$verb.json" \
     --benchmark_out_format=json "$@" || failed=1
 done
