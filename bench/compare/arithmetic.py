@@ -26,10 +26,16 @@ def summary(times_ms):
     }
 
 
-def runs_for(estimate_ms, seconds, fewest, most):
-    """How many runs fill so many seconds, within [fewest, most]."""
-    fitting = seconds * 1e3 / max(estimate_ms, 1e-3)
-    return int(min(max(fitting, fewest), most))
+FEWEST_RUNS, MOST_RUNS = 5, 200
+LONGEST_SECONDS = 10  # of a row, if that is two runs
+
+
+def runs_for(estimate_ms, seconds):
+    """How many runs fill so many seconds: 5 to 200, but no more than LONGEST_SECONDS of them, and
+    always two."""
+    estimate_ms = max(estimate_ms, 1e-3)
+    fewest = min(FEWEST_RUNS, max(2, LONGEST_SECONDS * 1e3 // estimate_ms))
+    return int(min(max(seconds * 1e3 / estimate_ms, fewest), MOST_RUNS))
 
 
 def times_faster(ours_ms, theirs_ms):

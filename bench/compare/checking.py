@@ -12,18 +12,26 @@ import torch
 from data import by_problem
 from verdict import judge
 
-SAMPLE = 1 << 16  # points a row, evenly spread, less where k x sample would be too much
+SAMPLE = 1 << 16  # points a row, evenly spread, fewer where k x sample would be too much
+PROBLEMS = 64  # that they are from, and whose means are checked
 COMPARED_LABELS = 1 << 12
 CHUNK_VALUES = 1 << 26  # of float64 at a time
 
 
-def sample(shape):
-    """Numbers of points, over all problems: every s-th and the last one."""
-    count = min(SAMPLE, shape.points, max(1024, (1 << 31) // shape.k))
-    step = max(1, shape.points // count)
-    chosen = torch.arange(0, shape.points, step)
-    chosen[-1] = shape.points - 1
+def spread(count, most):
+    """At most so many of the numbers below count, evenly spread, the last one among them."""
+    step = -(-count // most)
+    chosen = torch.arange(0, count, step)
+    chosen[-1] = count - 1
     return chosen
+
+
+def sample(shape):
+    """Numbers of points, counted over all problems."""
+    problems = spread(shape.problems, PROBLEMS)
+    most = min(SAMPLE, max(1024, (1 << 31) // shape.k)) // len(problems)
+    points = spread(shape.n, max(1, most))
+    return (problems[:, None] * shape.n + points).reshape(-1)
 
 
 def distances(row, chosen, centroids, labels=None):
@@ -53,7 +61,7 @@ def means_error(row, centroids):
     shape, view = row.shape, by_problem(row.points, row.shape)
     worst = 0.0
     step = max(1, CHUNK_VALUES // shape.d)
-    for problem in range(shape.problems):
+    for problem in spread(shape.problems, PROBLEMS).tolist():
         points = view[problem // shape.h, problem % shape.h]
         labels = row.labels[problem].long()
         sums = torch.zeros(shape.k, shape.d, dtype=torch.float64, device=points.device)

@@ -110,8 +110,8 @@ def verb_section(results, verb):
     for peer in table.peers:
         ratios = [ratio for shape in table.shapes if (ratio := table.ratio(shape, peer["name"]))]
         if ratios and peer["name"] != peers.OURS:
-            means.append(f"{peer['title']} {three_digits(geometric_mean(ratios))}x on "
-                         f"{len(ratios)} shapes")
+            means.append(f"{peer['title']} {three_digits(geometric_mean(ratios))}x "
+                         f"({len(ratios)} of {len(table.shapes)} shapes)")
     if means:
         lines += ["", "Geometric means: " + "; ".join(means) + "."]
     return lines + [""]

@@ -10,7 +10,7 @@ import torch
 from arithmetic import runs_for, summary
 
 REST_SECONDS = 0.25  # a GPU at its power limit slows down while it works
-FEWEST_RUNS, MOST_RUNS = 5, 200
+LONG_MS = 1e3  # one warm-up is enough
 FLUSH_BYTES = 128 << 20
 
 
@@ -50,9 +50,10 @@ class Stopwatch:
         self.synchronize()
         time.sleep(REST_SECONDS)
         batch = self._events if self.device == "cuda" and clock == "events" else self._host
-        estimate = min(batch(prepare, work, 1 if self.once(prepare, work) > 1e3 else 3))
-        return summary(batch(prepare, work,
-                             runs_for(estimate, self.seconds, FEWEST_RUNS, MOST_RUNS)))
+        estimate = self.once(prepare, work)
+        if estimate < LONG_MS:
+            estimate = min(batch(prepare, work, 3))
+        return summary(batch(prepare, work, runs_for(estimate, self.seconds)))
 
     def _host(self, prepare, work, runs):
         return [self.once(prepare, work) for _ in range(runs)]

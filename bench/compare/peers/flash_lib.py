@@ -58,7 +58,6 @@ class FlashLibCuteDsl(FlashLibTriton):
     types = ("half", "bf16")
     verbs = ("assign", "fit")  # the update is FlashLib's Triton one
     batched = False
-    most_problems = 1
     first_call = "compiles and measures up to 12 kernels for every n, k, d and type"
     extra_work = "labels belong to the centroids before the last update; centroids are rounded to " \
                  "the points' type after every update"
