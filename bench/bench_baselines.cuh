@@ -63,8 +63,8 @@ static __global__ void __launch_bounds__(kThreads)
 }
 
 // Labels by cuBLAS (operands in the points' type, sums and products in float) and a search in its
-// result. The n x k products are in memory, in pieces of kMatrixBytes where they are more. Batches of
-// one outer index are one call.
+// result. The n x k products are in memory, in pieces where they would not fit. Problems of one
+// outer index are one call.
 template <class P>
 class product_assignment {
  public:
@@ -73,7 +73,7 @@ class product_assignment {
         x_(x),
         queue_(queue),
         rows_(std::clamp<std::int64_t>(
-            kMatrixBytes / (s.h * s.k * static_cast<std::int64_t>(sizeof(float))), 1, s.n)),
+            most_matrix_bytes() / (s.h * s.k * static_cast<std::int64_t>(sizeof(float))), 1, s.n)),
         operands_(s.problems() * s.k * s.d),
         biases_(s.problems() * s.k),
         products_(s.h * rows_ * s.k) {
@@ -105,7 +105,13 @@ class product_assignment {
   }
 
  private:
-  static constexpr std::int64_t kMatrixBytes = std::int64_t{40} << 30;
+  static constexpr std::int64_t kMostMatrixBytes = std::int64_t{40} << 30;
+
+  static std::int64_t most_matrix_bytes() {
+    std::size_t free = 0, total = 0;
+    check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+    return std::min(kMostMatrixBytes, static_cast<std::int64_t>(free / 2));
+  }
 
   // products[heads][rows][k] = points [rows][d] by centroids [k][d], which are column-major [d][..]
   // to cuBLAS.
@@ -115,12 +121,12 @@ class product_assignment {
                                                                        : CUDA_R_32F;
     std::int64_t const k = shape_.k, d = shape_.d;
     float const one = 1, zero = 0;
-    check(cublasGemmStridedBatchedEx_64(
-              handle_, CUBLAS_OP_T, CUBLAS_OP_N, k, rows, d, &one,
-              operands_.data() + outer * shape_.h * k * d, type, d, k * d,
-              x_.data + outer * x_.batch_stride[0] + first * x_.ld, type, x_.ld,
-              x_.batch_stride[1], &zero, products_.data(), CUDA_R_32F, k, rows * k, shape_.h,
-              CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
+    check(cublasGemmStridedBatchedEx_64(handle_, CUBLAS_OP_T, CUBLAS_OP_N, k, rows, d, &one,
+                                        operands_.data() + outer * shape_.h * k * d, type, d, k * d,
+                                        x_.data + outer * x_.batch_stride[0] + first * x_.ld, type,
+                                        x_.ld, x_.batch_stride[1], &zero, products_.data(),
+                                        CUDA_R_32F, k, rows * k, shape_.h, CUBLAS_COMPUTE_32F,
+                                        CUBLAS_GEMM_DEFAULT),
           "cublasGemmStridedBatchedEx_64");
   }
 
