@@ -8,9 +8,8 @@ import subprocess
 import sys
 
 GPU_FIELDS = ["name", "driver_version", "clocks.sm", "clocks.mem", "clocks.max.sm",
-              "clocks.max.mem", "clocks.applications.graphics", "power.limit",
-              "power.default_limit", "power.draw", "temperature.gpu", "memory.total",
-              "compute_mode", "persistence_mode"]
+              "clocks.max.mem", "power.limit", "power.default_limit", "power.draw",
+              "temperature.gpu", "memory.total"]
 
 
 def _output(command):

@@ -115,9 +115,9 @@ def bars(table, path):
         for place, shape in enumerate(chosen):
             ratio = table.ratio(shape, peer["name"])
             if ratio is not None:
-                axes.bar(place - 0.4 + (index + 0.5) * width, ratio, width,
+                axes.bar(place - 0.4 + (index + 0.5) * width, ratio - 1, width, bottom=1,
                          color=colour(peer["name"]))
-        axes.bar(0, 0, color=colour(peer["name"]), label=peer["title"])
+        axes.bar(0, 0, bottom=1, color=colour(peer["name"]), label=peer["title"])
     axes.axhline(1, color=colour(peers.OURS), linewidth=2, label="flash_kmeans")
     axes.set_yscale("log")
     axes.set_xticks(range(len(chosen)), [shape.text() for shape in chosen], rotation=30,

@@ -35,7 +35,8 @@ def missing(peer, device):
 
 
 def time_of(row):
-    """Milliseconds that are compared: of a fit an iteration's, since a library may stop early."""
+    """Milliseconds that are compared: of a fit an iteration's, since a library may leave alone
+    what does not move any more."""
     if row is None or row["status"] != "ok":
         return None
     return row.get("ms_per_iteration", row["ms"])
@@ -68,8 +69,8 @@ class Table:
         return times_faster(self.time(shape, peers.OURS), self.time(shape, peer))
 
     def fastest_other(self, shape):
-        """(name, ratio) of the fastest of the others, None where there is none."""
-        ratios = [(self.ratio(shape, peer["name"]), peer["name"]) for peer in self.peers
+        """(title, ratio) of the fastest of the others, None where there is none."""
+        ratios = [(self.ratio(shape, peer["name"]), peer["title"]) for peer in self.peers
                   if not peer["name"].startswith(peers.OURS)]
         known = [pair for pair in ratios if pair[0] is not None]
         return min(known)[::-1] if known else None
@@ -131,10 +132,11 @@ def detail_section(results):
         rows.append([
             f"`{row['name']}`", row["type"], three_digits(row["ms"]),
             f"{three_digits(row['ms_q1'])} to {three_digits(row['ms_q3'])}", str(row["runs"]),
-            three_digits(row["first_ms"]), f"{row['memory_bytes'] / 2**20:.0f}", quality,
+            three_digits(row["first_ms"]), f"{row['memory_bytes'] / 2**20:.0f}",
+            f"{row['iterations']:.4g}" if row.get("iterations") else "", quality,
             "" if labels is None else f"{labels:.4f}", row.get("notes") or ""])
-    header = ["row", "type", "ms", "quartiles", "runs", "first call, ms", "memory, MiB", "check",
-              "labels as ours", "note"]
+    header = ["row", "type", "ms", "quartiles", "runs", "first call, ms", "memory, MiB",
+              "iterations", "check", "labels as ours", "note"]
     return ["## Every row", "",
             "Whole calls. Memory is the most that a library took beyond the points that it was "
             "given.", ""] + markdown_table(header, rows) + [""]

@@ -13,6 +13,7 @@ Standard library only; the libraries are imported by worker.py.
 """
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
@@ -40,8 +41,7 @@ class Worker:
     def __init__(self, peer, options):
         self.peer, self.options, self.process = peer, options, None
 
-    def start(self):
-        """What it says about itself; {"missing": why} where it cannot run."""
+    def launch(self):
         options = self.options
         command = [sys.executable, str(HERE / "worker.py"), "--peer", self.peer.name,
                    "--device", options.device, "--iterations", str(options.iterations),
@@ -51,6 +51,9 @@ class Worker:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=options.log, cwd=HERE)
         self.pending = b""
+
+    def greet(self):
+        """What it says about itself once it is up; {"missing": why} where it cannot run."""
         found, why = self._read(STARTUP_SECONDS)
         return found or {"missing": why, "version": None}
 
@@ -66,24 +69,28 @@ class Worker:
             part = os.read(self.process.stdout.fileno(), 1 << 20)
             if not part:
                 code = self.process.wait()
-                self.process = None
+                self.stop()
                 return None, f"its process ended with code {code}"
             self.pending += part
         line, self.pending = self.pending.split(b"\n", 1)
         return json.loads(line), None
 
     def run(self, verb, shape):
+        if self.process is not None and self.process.poll() is not None:
+            self.stop()  # it ended after its last answer
         if self.process is None:
-            missing = self.start()["missing"]
+            self.launch()
+            missing = self.greet()["missing"]
             if missing:
+                self.stop()
                 return {"status": "failed", "reason": f"could not be started again: {missing}"}
+        request = json.dumps({"verb": verb, "shape": shape.as_dict()}) + "\n"
         try:
-            self.process.stdin.write(
-                json.dumps({"verb": verb, "shape": shape.as_dict()}).encode() + b"\n")
+            self.process.stdin.write(request.encode())
             self.process.stdin.flush()
-        except OSError:  # it ended after its last answer
+        except OSError:
             self.stop()
-            return self.run(verb, shape)
+            return {"status": "failed", "reason": "its process ended before it was asked"}
         found, why = self._read(self.options.row_seconds)
         return found or {"status": "failed", "reason": why}
 
@@ -91,6 +98,9 @@ class Worker:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
+            self.process.stdout.close()
+            with contextlib.suppress(OSError):  # what it did not read any more
+                self.process.stdin.close()
             self.process = None
 
 
@@ -180,7 +190,10 @@ def introduce(workers, options, results):
     present = []
     for worker in workers:
         if options.device in worker.peer.devices:
-            found = worker.start()
+            worker.launch()
+    for worker in workers:
+        if options.device in worker.peer.devices:
+            found = worker.greet()
         else:
             found = {"missing": f"does not run on {options.device}", "version": None}
         facts = {**worker.peer.facts(), "version": found["version"], "missing": found["missing"]}

@@ -120,7 +120,7 @@ class Peer:
         return None
 
     def iterations(self):
-        """That the last fit took."""
+        """That the last fit took, the mean over the problems."""
         return self.problem.iterations
 
     def notes(self):

@@ -108,13 +108,15 @@ class Library:
 
 
 def find():
-    """The library that FLASH_KMEANS_C names, else the newest one in a build folder of this tree;
-    None where there is none."""
+    """The library that FLASH_KMEANS_C names, else the newest one in a build folder of this tree, one
+    with a GPU part if there is any; None where there is none."""
     named = os.environ.get("FLASH_KMEANS_C")
     if named:
         return pathlib.Path(named)
     root = pathlib.Path(__file__).resolve().parents[3]
-    found = [path for folder in (root.glob("build*/"), root.glob("build*/*/"))
-             for place in folder for name in NAMES
-             for path in place.glob(f"bench/compare/c/{name}")]
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+    for name in NAMES:
+        found = [path for pattern in ("build*", "build*/*")
+                 for path in root.glob(f"{pattern}/bench/compare/c/{name}")]
+        if found:
+            return max(found, key=lambda path: path.stat().st_mtime)
+    return None

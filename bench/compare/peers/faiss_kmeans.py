@@ -6,7 +6,7 @@ from peers.base import Peer
 class Faiss(Peer):
     """What both have in common."""
 
-    distribution = "faiss-gpu-cu12"
+    install = "pip install faiss-gpu-cuvs 'libcuvs-cu13==26.6.*', or faiss-cpu for the CPU"
     devices = ("cuda", "cpu")
     types = ("float",)
     first_call = "loads its kernels"
@@ -23,13 +23,12 @@ class Faiss(Peer):
 
     def version(self):
         import faiss
-        return faiss.__version__
+        return f"{faiss.__version__} ({faiss.get_compile_options().strip()})"
 
 
 class FaissKMeans(Faiss):
     title = "FAISS"
     module = "faiss"
-    install = "pip install faiss-gpu-cu12   # on the CPU: faiss-cpu"
     verbs = ("assign", "fit")
     data = "on the host, where its interface takes it; an assignment's on the device"
     synchronises = "each iteration; means are computed on the host"
@@ -46,17 +45,18 @@ class FaissKMeans(Faiss):
         else:
             self.x = [part.cpu().numpy() for part in self.x]
             self.starts = [part.cpu().numpy() for part in problem.start]
-        self.found, self.models = None, []
+        self.found, self.now = None, []
 
     def restart(self, verb):
         if verb != "fit":
             return
         import faiss
         shape = self.problem.shape
-        self.models = [faiss.Kmeans(shape.d, shape.k, niter=self.problem.iterations,
-                                    gpu=1 if self.device == "cuda" else False,
-                                    min_points_per_centroid=1, max_points_per_centroid=(1 << 31) - 1)
-                       for _ in self.x]
+        # One for all problems: each sets memory of the device aside.
+        self.model = faiss.Kmeans(shape.d, shape.k, niter=self.problem.iterations,
+                                  gpu=1 if self.device == "cuda" else False,
+                                  min_points_per_centroid=1,
+                                  max_points_per_centroid=(1 << 31) - 1)
 
     def assign(self):
         import faiss
@@ -67,8 +67,10 @@ class FaissKMeans(Faiss):
             self.found = [faiss.knn(x, c, 1)[1] for x, c in zip(self.x, self.problem.start)]
 
     def fit(self):
-        for model, x, start in zip(self.models, self.x, self.starts):
-            model.train(x, init_centroids=start)
+        self.now = []
+        for x, start in zip(self.x, self.starts):
+            self.model.train(x, init_centroids=start)
+            self.now.append(self.model.centroids.copy())
 
     def labels(self):
         import torch
@@ -76,13 +78,12 @@ class FaissKMeans(Faiss):
 
     def centroids(self):
         import torch
-        return torch.stack([torch.from_numpy(model.centroids.copy()) for model in self.models])
+        return torch.stack([torch.from_numpy(centroids) for centroids in self.now])
 
 
 class FaissTorch(Faiss):
     title = "FAISS (torch)"
     module = "faiss.contrib.torch.clustering"
-    install = "pip install faiss-gpu-cu12 torch"
     verbs = ("fit",)
     synchronises = "each iteration; labels go to the host and are counted there"
     extra_work = "draws a permutation of the points on the host before it begins"

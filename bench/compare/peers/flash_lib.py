@@ -55,6 +55,7 @@ class FlashLibTriton(Peer):
 
 class FlashLibCuteDsl(FlashLibTriton):
     title = "FlashLib (CuTe-DSL)"
+    install = "pip install 'flashlib[cutedsl]'"
     types = ("half", "bf16")
     verbs = ("assign", "fit")  # the update is FlashLib's Triton one
     batched = False
@@ -67,7 +68,10 @@ class FlashLibCuteDsl(FlashLibTriton):
         why = super().why_missing()
         if why:
             return why
-        from flashlib.primitives.kmeans.cutedsl import cutedsl_info
+        try:
+            from flashlib.primitives.kmeans.cutedsl import cutedsl_info
+        except Exception as error:  # CUTLASS is missing or of another version
+            return f"{type(error).__name__}: {error}"
         info = cutedsl_info()
         return info if "UNAVAILABLE" in info else None
 

@@ -8,8 +8,7 @@ TOLERANCE = 1e-30  # 0 is refused
 class CuMl(Peer):
     title = "cuML"
     module = "cuml.cluster"
-    distribution = "cuml-cu13"
-    install = "pip install --extra-index-url https://pypi.nvidia.com cuml-cu13"
+    install = "pip install 'cuml-cu13==26.6.*'"
     types = ("float", "double")
     verbs = ("fit",)
     synchronises = "each iteration"
@@ -48,4 +47,4 @@ class CuMl(Peer):
         return torch.stack([torch.from_dlpack(model.cluster_centers_) for model in self.models])
 
     def iterations(self):
-        return max(int(model.n_iter_) for model in self.models)
+        return sum(int(model.n_iter_) for model in self.models) / len(self.models)

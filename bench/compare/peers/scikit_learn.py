@@ -48,4 +48,4 @@ class ScikitLearn(Peer):
         return torch.stack([torch.from_numpy(model.cluster_centers_) for model in self.models])
 
     def iterations(self):
-        return max(model.n_iter_ for model in self.models)
+        return sum(model.n_iter_ for model in self.models) / len(self.models)

@@ -35,11 +35,14 @@ class TorchMatrix(Peer):
         import torch
         x, shape = self.x, self.problem.shape
         c = centroids.to(x.dtype)
-        c_squares = (c * c).sum(-1)
-        step = max(1, MATRIX_BYTES[self.device] // (x.element_size() * shape.problems * shape.k))
+        # Half products, but norms and distances in float: in half most distances would be equal.
+        exact = torch.promote_types(x.dtype, torch.float32)
+        c_squares = (c * c).sum(-1, dtype=exact)
+        step = max(1, MATRIX_BYTES[self.device] // (exact.itemsize * shape.problems * shape.k))
         labels = []
         for part in x.split(step, dim=1):
-            matrix = (part * part).sum(-1)[:, :, None] - 2 * (part @ c.transpose(1, 2))
+            squares = (part * part).sum(-1, dtype=exact)
+            matrix = squares[:, :, None] - 2 * (part @ c.transpose(1, 2))
             matrix += c_squares[:, None, :]
             labels.append(matrix.argmin(-1))
         return torch.cat(labels, dim=1)
