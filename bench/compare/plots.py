@@ -12,7 +12,7 @@ from shapes import VERBS  # noqa: E402
 
 AXES = {"n": "points", "k": "clusters", "d": "features"}
 FEWEST_POINTS = 3
-BARS = 8
+BARS = 10
 
 
 def colour(name):
@@ -37,6 +37,11 @@ def caption(group, axis):
     if shape.problems > 1:
         sizes.insert(0, f"{shape.problems} problems")
     return ", ".join(sizes + [shape.type])
+
+
+def legend(axes):
+    """Beside the plot, where it hides nothing."""
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1))
 
 
 def save(figure, path, name):
@@ -70,7 +75,7 @@ def lines(table, axis, path):
     axes.set_ylabel("ms an iteration" if table.verb == "fit" else "ms a call")
     axes.set_title(f"{TITLES[table.verb]}: {caption(group, axis)}")
     axes.grid(True, which="major", alpha=0.3)
-    axes.legend(fontsize="small")
+    legend(axes)
     return save(figure, path, f"{table.verb}-{axis}")
 
 
@@ -96,18 +101,19 @@ def ceiling(results, path):
     axes.set_xlabel("share of the rate of an 8192 x 8192 x 8192 half-precision GEMM")
     axes.set_title("Assignment")
     axes.grid(True, axis="x", alpha=0.3)
-    axes.legend(fontsize="small")
+    legend(axes)
     return save(figure, path, "ceiling")
 
 
 def bars(table, path):
-    """How many times as long the others take, on the shapes that most of them have."""
+    """How many times as long the others take, on shapes that half of them have, evenly spread over
+    the list."""
     others = [peer for peer in table.peers if not peer["name"].startswith(peers.OURS)]
-    ranked = sorted(table.shapes, reverse=True, key=lambda shape: sum(
-        table.ratio(shape, peer["name"]) is not None for peer in others))
-    chosen = [shape for shape in table.shapes if shape in ranked[:BARS]
-              and table.time(shape, peers.OURS) is not None]
-    if not others or not chosen:
+    known = [shape for shape in table.shapes
+             if 2 * sum(table.ratio(shape, peer["name"]) is not None for peer in others)
+             >= max(1, len(others))]
+    chosen = known[::max(1, -(-len(known) // BARS))]
+    if not chosen:
         return []
     figure, axes = plt.subplots(figsize=(max(7, 1.6 * len(chosen)), 5))
     width = 0.8 / len(others)
@@ -125,7 +131,7 @@ def bars(table, path):
     axes.set_ylabel("times as long as flash_kmeans")
     axes.set_title(TITLES[table.verb])
     axes.grid(True, axis="y", alpha=0.3)
-    axes.legend(fontsize="small")
+    legend(axes)
     return save(figure, path, f"{table.verb}-bars")
 
 

@@ -115,8 +115,8 @@ def parse(arguments):
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--iterations", type=int, default=10, help="of a fit, default 10")
     parser.add_argument("--seconds", type=float, default=0.5, help="measured a row, default 0.5")
-    parser.add_argument("--row-seconds", type=float, default=120,
-                        help="after which a row is given up, default 120")
+    parser.add_argument("--row-seconds", type=float, default=240,
+                        help="after which a row is given up, default 240")
     parser.add_argument("--minutes", type=float, default=None,
                         help="after which no row is begun; what is left is reported as not run")
     parser.add_argument("--seed", type=int, default=0)

@@ -109,15 +109,17 @@ def main():
     missing = peer.why_missing()
     if options.device == "cuda" and not missing and not torch.cuda.is_available():
         missing = "there is no GPU"
+    if not missing:
+        try:
+            warm_up(peer, options)
+        except Exception:  # the rows will tell
+            traceback.print_exc()
+            peer.release()
+    # All are warm before anything is timed: run.py waits for this of every peer.
     say({"missing": missing, "version": None if missing else peer.version(),
          "torch": torch.__version__, "cuda": torch.version.cuda})
     if missing:
         return
-    try:
-        warm_up(peer, options)
-    except Exception:  # the rows will tell
-        traceback.print_exc()
-        peer.release()
     watch = timing.Stopwatch(options.device, options.seconds)
     for line in sys.stdin:
         say(answer(peer, json.loads(line), watch, options))
