@@ -1,4 +1,4 @@
-"""Whether a peer computed what it was asked to, in float64; the tolerances are verdict.py's.
+"""Whether a peer computed what it was asked to, in float64; tolerances are verdict.py's.
 
 assign: the sum of the distances of a sample of points to the centroids that they were given, against
         the least possible one.

@@ -1,5 +1,5 @@
-"""Points, first centroids and labels of a row: pure functions of the shape and a seed, so that every
-peer's process makes the same ones."""
+"""Points, first centroids and labels of a row: pure functions of the shape and a seed, so that
+every peer's process makes the same ones."""
 
 import dataclasses
 import random

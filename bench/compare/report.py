@@ -12,6 +12,7 @@ import sys
 
 import peers
 import shapes
+import targets
 from arithmetic import geometric_mean, three_digits, times_faster
 
 TITLES = {"assign": "Assignment", "update": "Update of the centroids", "fit": "Fit"}
@@ -182,6 +183,20 @@ def left_out_section(results):
     return lines + [""]
 
 
+def targets_section(results):
+    rows = []
+    for target in targets.TARGETS:
+        verdict = targets.judge(target, Table(results, target.verb))
+        if verdict is not None:
+            ratio, shape, enough = verdict
+            rows.append([target.words, f"{target.times:g}x", f"{three_digits(ratio)}x",
+                         shape.text(), "yes" if enough else "no"])
+    if not rows:
+        return []
+    return ["## Targets", ""] + markdown_table(
+        ["as fast as", "at least", "found", "on", "reached"], rows) + [""]
+
+
 def context_section(results):
     context = results["context"]
     lines = [f"# flash_kmeans and others on {context['device']}", ""]
@@ -205,6 +220,7 @@ def markdown(results):
     lines = context_section(results)
     for verb in shapes.VERBS:
         lines += verb_section(results, verb)
+    lines += targets_section(results)
     lines += peers_section(results) + left_out_section(results) + detail_section(results)
     return "\n".join(lines)
 

@@ -5,6 +5,7 @@ import unittest
 import peers
 import report
 import shapes
+import targets
 
 
 def shape_of(name, n):
@@ -26,8 +27,8 @@ def results(*rows, missing=()):
     made = [peers.make(name, "cuda") for name in peers.NAMES]
     facts = [{**peer.facts(), "version": "1.2",
               "missing": "not there" if peer.name in missing else None} for peer in made]
-    context = {"date": "2026-01-02T03:04:05+00:00", "commit": "abc", "device": "a GPU", "on": "cuda",
-               "python": "3", "seed": 0, "iterations": 10, "gpu": {}}
+    context = {"date": "2026-01-02T03:04:05+00:00", "commit": "abc", "device": "a GPU",
+               "on": "cuda", "python": "3", "seed": 0, "iterations": 10, "gpu": {}}
     return {"context": context, "peers": facts, "rows": list(rows)}
 
 
@@ -63,6 +64,38 @@ class Tables(unittest.TestCase):
         both = results(row("flash_kmeans"), row("flash_kmeans", verb="assign", ms=3.0))
         self.assertEqual(report.Table(both, "assign").time(
             shapes.from_dict(shape_of("shape1048576", 1 << 20)), "flash_kmeans"), 3.0)
+
+
+class Targets(unittest.TestCase):
+    def judge(self, index, *rows):
+        target = targets.TARGETS[index]
+        return targets.judge(target, report.Table(results(*rows), target.verb))
+
+    def test_best_shape_where_one_is_enough(self):
+        ratio, shape, enough = self.judge(
+            0, row("flash_kmeans"), row("cuml", ms=300.0),
+            row("flash_kmeans", n=1 << 25), row("cuml", n=1 << 25, ms=700.0))
+        self.assertEqual((ratio, shape.n, enough), (70.0, 1 << 25, True))
+
+    def test_the_faster_way_of_a_library_counts(self):
+        ratio, _, enough = self.judge(1, row("flash_kmeans"), row("faiss", ms=9000.0),
+                                      row("faiss-torch", ms=3000.0))
+        self.assertEqual((ratio, enough), (300.0, False))
+
+    def test_worst_shape_where_all_have_to(self):
+        ratio, shape, enough = self.judge(
+            3, row("flash_kmeans", verb="assign"), row("cuvs", verb="assign", ms=20.0),
+            row("torch", verb="assign", ms=15.0), row("flash_kmeans", verb="assign", n=1 << 25),
+            row("cuvs", verb="assign", n=1 << 25, ms=11.0))
+        self.assertAlmostEqual(ratio, 1.1)
+        self.assertEqual((shape.n, enough), (1 << 25, False))
+
+    def test_batched_shapes_only(self):
+        self.assertIsNone(self.judge(2, row("flash_kmeans"), row("torch", ms=15.0)))
+
+    def test_what_was_not_measured_is_not_judged(self):
+        self.assertIsNone(self.judge(0, row("flash_kmeans"), row("torch", ms=15.0)))
+        self.assertNotIn("## Targets", report.markdown(results(row("flash_kmeans"))))
 
 
 class Text(unittest.TestCase):

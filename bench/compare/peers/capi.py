@@ -108,8 +108,8 @@ class Library:
 
 
 def find():
-    """The library that FLASH_KMEANS_C names, else the newest one in a build folder of this tree, one
-    with a GPU part if there is any; None where there is none."""
+    """The library that FLASH_KMEANS_C names, else the newest one in a build folder of this tree,
+    one with a GPU part if there is any; None where there is none."""
     named = os.environ.get("FLASH_KMEANS_C")
     if named:
         return pathlib.Path(named)

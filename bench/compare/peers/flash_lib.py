@@ -60,8 +60,8 @@ class FlashLibCuteDsl(FlashLibTriton):
     verbs = ("assign", "fit")  # the update is FlashLib's Triton one
     batched = False
     first_call = "compiles and measures up to 12 kernels for every n, k, d and type"
-    extra_work = "labels belong to the centroids before the last update; centroids are rounded to " \
-                 "the points' type after every update"
+    extra_work = "labels belong to the centroids before the last update; centroids are rounded " \
+                 "to the points' type after every update"
     backend = "cutedsl"
 
     def why_missing(self):
