@@ -1,7 +1,7 @@
 """Whether a peer computed what it was asked to, in float64; tolerances are verdict.py's.
 
-assign: the sum of the distances of a sample of points to the centroids that they were given, against
-        the least possible one.
+assign: the sum of the distances of a sample of points to the centroids that they were given,
+        against the least possible one.
 update: every coordinate against the mean of its points.
 fit:    the inertia of the sample under the centroids that came out, against ours (compared where
         both are known), and labels against ours.

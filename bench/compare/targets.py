@@ -1,5 +1,5 @@
-"""What the project set out to reach against others, and whether a result reaches it. Standard library
-only."""
+"""What the project set out to reach against others, and whether a result reaches it. Standard
+library only."""
 
 import dataclasses
 
@@ -46,7 +46,7 @@ def ratios(target, table):
 
 
 def judge(target, table):
-    """(the ratio that decides, its shape, whether it is enough); None where nothing was measured."""
+    """(the ratio that decides, its shape, whether it is enough); None where none was measured."""
     found = ratios(target, table)
     if not found:
         return None
