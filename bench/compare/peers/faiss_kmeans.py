@@ -67,10 +67,11 @@ class FaissKMeans(Faiss):
             self.found = [faiss.knn(x, c, 1)[1] for x, c in zip(self.x, self.problem.start)]
 
     def fit(self):
-        self.now = []
+        self.now, self.done = [], 0
         for x, start in zip(self.x, self.starts):
             self.model.train(x, init_centroids=start)
             self.now.append(self.model.centroids.copy())
+            self.done += len(self.model.obj) / len(self.x)
 
     def labels(self):
         import torch
@@ -79,6 +80,9 @@ class FaissKMeans(Faiss):
     def centroids(self):
         import torch
         return torch.stack([torch.from_numpy(centroids) for centroids in self.now])
+
+    def iterations(self):
+        return self.done  # it stops where the sum of distances no longer falls
 
 
 class FaissTorch(Faiss):
