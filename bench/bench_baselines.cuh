@@ -141,20 +141,23 @@ class product_assignment {
 
 // ---- Update -------------------------------------------------------------------------------------
 
-// Adds every coordinate to its cluster's sum, one atomic addition each; neighbouring threads add to
-// neighbouring addresses.
+// Adds every coordinate to its cluster's sum, one atomic addition each. One warp a point, so that
+// neighbouring threads add to neighbouring addresses.
 template <class P>
 __global__ void scatter_kernel(device_view<P> x, std::int64_t problems,
                                std::int32_t const* __restrict__ labels, std::int64_t k, float* sums,
                                std::int32_t* counts) {
   std::int64_t const d = x.cols;
-  for (std::int64_t e = grid_index(); e < problems * x.rows * d; e += grid_size()) {
-    std::int64_t const point = e / d, f = e % d;
-    std::int64_t const problem = point / x.rows;
-    std::int64_t const cluster = problem * k + labels[point];
-    auto const value = static_cast<float>(to_double(x.row(problem, point % x.rows)[f]));
-    atomicAdd(&sums[cluster * d + f], value);
-    if (f == 0) atomicAdd(&counts[cluster], 1);
+  int const lane = threadIdx.x % 32;
+  for (std::int64_t i = grid_index() / 32; i < problems * x.rows; i += grid_size() / 32) {
+    std::int64_t const problem = i / x.rows;
+    std::int64_t const cluster = problem * k + labels[i];
+    P const* const row = x.row(problem, i % x.rows);
+    float* const sum = sums + cluster * d;
+    for (std::int64_t f = lane; f < d; f += 32) {
+      atomicAdd(&sum[f], static_cast<float>(to_double(row[f])));
+    }
+    if (lane == 0) atomicAdd(&counts[cluster], 1);
   }
 }
 
@@ -182,7 +185,7 @@ class atomic_update {
   void run(std::int32_t const* labels, float* centroids) {
     sums_.zero(queue_);
     counts_.zero(queue_);
-    scatter_kernel<<<blocks_for(shape_.points() * shape_.d), kThreads, 0, queue_>>>(
+    scatter_kernel<<<blocks_for(32 * shape_.points()), kThreads, 0, queue_>>>(
         x_, shape_.problems(), labels, shape_.k, sums_.data(), counts_.data());
     check(cudaGetLastError(), "scatter_kernel");
     divide_kernel<<<blocks_for(sums_.size()), kThreads, 0, queue_>>>(

@@ -82,7 +82,7 @@ class FaissKMeans(Faiss):
         return torch.stack([torch.from_numpy(centroids) for centroids in self.now])
 
     def iterations(self):
-        return self.done  # it stops where the sum of distances no longer falls
+        return self.done  # it stops where the sum of distances no longer changes
 
 
 class FaissTorch(Faiss):
