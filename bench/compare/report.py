@@ -14,6 +14,7 @@ import peers
 import shapes
 import targets
 from arithmetic import geometric_mean, three_digits, times_faster
+from peers.base import NO_GPU
 
 TITLES = {"assign": "Assignment", "update": "Update of the centroids", "fit": "Fit"}
 
@@ -31,8 +32,9 @@ def line(row):
 
 def missing(peer, device):
     """That a peer is missing, with the line that installs it where that would help."""
-    help_line = f". To install it: {peer['install']}" if device in peer["devices"] else ""
-    return f"missing: {peer['title']}: {peer['missing']}{help_line}"
+    would_help = device in peer["devices"] and peer["missing"] != NO_GPU
+    line_to_run = f". To install it: {peer['install']}" if would_help else ""
+    return f"missing: {peer['title']}: {peer['missing']}{line_to_run}"
 
 
 def time_of(row):

@@ -15,6 +15,7 @@ import data
 import peers
 import shapes
 import timing
+from peers.base import NO_GPU
 
 # Loads a library's kernels, so that memory and first calls are those of the row.
 WARM_UP = shapes.Shape("warm_up", 1, 1, 1024, 16, 64, "float", "bhsd", ())
@@ -108,7 +109,7 @@ def main():
     peer = peers.make(options.peer, options.device)
     missing = peer.why_missing()
     if options.device == "cuda" and not missing and not torch.cuda.is_available():
-        missing = "there is no GPU"
+        missing = NO_GPU
     if not missing:
         try:
             warm_up(peer, options)

@@ -110,6 +110,8 @@ class Text(unittest.TestCase):
     def test_a_line_that_does_not_install_anything_is_not_shown(self):
         facts = {**peers.make("cuml", "cpu").facts(), "missing": "does not run on cpu"}
         self.assertEqual(report.missing(facts, "cpu"), "missing: cuML: does not run on cpu")
+        facts["missing"] = peers.base.NO_GPU
+        self.assertEqual(report.missing(facts, "cuda"), "missing: cuML: there is no GPU")
 
     def test_every_time_names_its_row(self):
         text = report.markdown(results(row("flash_kmeans"), row("cuml", ms=20.0)))

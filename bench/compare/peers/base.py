@@ -7,6 +7,9 @@ import importlib.metadata
 STAND_IN = {"half": "float", "bf16": "float", "tf32": "float", "double": "float"}
 
 
+NO_GPU = "there is no GPU"
+
+
 class Peer:
     """A library that is compared. Facts are class attributes and end up in the JSON and in the
     report; work is in prepare() and one function a verb."""
