@@ -1,5 +1,7 @@
 // One assignment, labels only, through predict_async with the caller's workspace; short ones also
-// as the replay of a CUDA graph.
+// as the replay of a CUDA graph. Rows marked baseline also by a matrix product into memory and a
+// search in it.
+#include "bench_baselines.cuh"
 #include "bench_support.cuh"
 
 namespace {
@@ -52,6 +54,21 @@ struct assign_bench {
       m.counters["graph_ms"] = t.median_ms;
       m.counters["graph_ms_min"] = t.min_ms;
       m.counters["graph_ms_max"] = t.max_ms;
+    }
+    if constexpr (std::is_same_v<centroid, float>) {
+      if (s.is_marked("baseline")) {
+        product_assignment<P> plain(s, x, queue);
+        labels.poison(queue);
+        timing const t = watch.measure(
+            static_cast<std::int64_t>(points.bytes()), [] {},
+            [&] { plain.run(centroids.data(), labels.data()); });
+        check_labels(x, c, labels, fk::precision::native, queue);
+        m.counters["product_ms"] = t.median_ms;
+        m.counters["product_ms_min"] = t.min_ms;
+        m.counters["product_ms_max"] = t.max_ms;
+        m.counters["product_matrix_bytes"] = static_cast<double>(plain.matrix_bytes());
+        m.counters["times_faster_than_product"] = t.median_ms / m.time.median_ms;
+      }
     }
     return m;
   }

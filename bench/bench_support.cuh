@@ -173,7 +173,9 @@ struct shape {
   std::int64_t b, h, n, k, d;
   std::string type;    // half, bf16, float, tf32 (float points), double
   std::string layout;  // bhsd, nhd
-  std::string bench;   // verbs: assign, fit, init, query, update, joined by +
+  std::string bench;   // assign, fit, init, query, update, baseline, peers, joined by +
+
+  bool is_marked(char const* mark) const { return bench.find(mark) != std::string::npos; }
 
   std::int64_t problems() const { return b * h; }
   std::int64_t points() const { return problems() * n; }
@@ -223,10 +225,11 @@ inline shape parse_shape(std::string const& line, std::string const& where) {
     if (choices.count(field) == 0) throw bad("'" + field + "' is none of the choices");
     return field;
   };
-  auto const verbs = [&](std::string const& field) {
+  auto const marks = [&](std::string const& field) {
     for (std::size_t begin = 0, end = 0; end != std::string::npos; begin = end + 1) {
       end = field.find('+', begin);
-      one_of(field.substr(begin, end - begin), {"assign", "fit", "init", "query", "update"});
+      one_of(field.substr(begin, end - begin),
+             {"assign", "fit", "init", "query", "update", "baseline", "peers"});
     }
     return field;
   };
@@ -238,7 +241,7 @@ inline shape parse_shape(std::string const& line, std::string const& where) {
           positive(fields[5]),
           one_of(fields[6], {"half", "bf16", "float", "tf32", "double"}),
           one_of(fields[7], {"bhsd", "nhd"}),
-          verbs(fields[8])};
+          marks(fields[8])};
 }
 
 inline std::vector<shape> read_shapes(std::string const& path) {
@@ -771,7 +774,7 @@ inline bench_options parse_options(int& argc, char** argv) {
       options.kernel = *kernel;
     } else if (auto const custom = value_of("--shape=")) {
       options.custom =
-          parse_shape("custom," + *custom + ",assign+fit+init+query+update", "--shape");
+          parse_shape("custom," + *custom + ",assign+fit+init+query+update+baseline", "--shape");
     } else if (auto const shapes = value_of("--shapes=")) {
       options.shapes = *shapes;
     } else if (auto const seconds = value_of("--seconds=")) {
@@ -832,7 +835,7 @@ int run_all(int argc, char** argv) {
   std::vector<shape> const shapes =
       options.custom ? std::vector<shape>{*options.custom} : read_shapes(options.shapes);
   for (shape const& s : shapes) {
-    if (s.bench.find(Bench::kVerb) == std::string::npos) continue;
+    if (!s.is_marked(Bench::kVerb)) continue;
     for (fk::assign_kernel const kernel : kernels) {
       if (!has_type(kernel, s.type)) continue;
       std::string const name =

@@ -1,6 +1,7 @@
 // One update_centroids_async: means of the points under the labels of an assignment, the caller's
 // workspace; short ones also as the replay of a CUDA graph. And once more with 99 % of the points in
-// one cluster.
+// one cluster. Rows marked baseline also by atomic additions.
+#include "bench_baselines.cuh"
 #include "bench_means.cuh"
 #include "bench_support.cuh"
 
@@ -60,7 +61,22 @@ struct update_bench {
       graph const replay(queue, update);
       return measure(what, [&] { replay.launch(queue); });
     };
+    // The same by atomic additions, whose bits differ from run to run.
+    auto const measure_atomics = [&](std::string const& name, double ours_ms) {
+      if constexpr (std::is_same_v<centroid, float>) {
+        if (!s.is_marked("baseline")) return;
+        atomic_update<P> plain(s, x, queue);
+        timing const t = watch.measure(point_bytes, restart,
+                                       [&] { plain.run(labels.data(), centroids.data()); });
+        check_means(s, x, labels, centroids, first, queue);
+        m.counters[name + "_ms"] = t.median_ms;
+        m.counters[name + "_ms_min"] = t.min_ms;
+        m.counters[name + "_ms_max"] = t.max_ms;
+        m.counters["times_faster_than_" + name] = t.median_ms / ours_ms;
+      }
+    };
     m.time = measure("two updates", update);
+    measure_atomics("atomics", m.time.median_ms);
     m.counters["workspace_bytes_per_point"] =
         static_cast<double>(where.workspace_bytes) / static_cast<double>(s.points());
     bool const is_short = m.time.median_ms < kShortMs;
@@ -68,7 +84,9 @@ struct update_bench {
 
     crowd_kernel<<<blocks_for(s.points()), kThreads, 0, queue>>>(labels.data(), s.points());
     check(cudaGetLastError(), "crowd_kernel");
-    m.counters["crowded_ms"] = measure("two crowded updates", update).median_ms;
+    double const crowded_ms = measure("two crowded updates", update).median_ms;
+    m.counters["crowded_ms"] = crowded_ms;
+    measure_atomics("crowded_atomics", crowded_ms);
     if (is_short) {
       m.counters["crowded_graph_ms"] = graph_of("two graphs of a crowded update").median_ms;
     }
