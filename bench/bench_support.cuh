@@ -31,6 +31,8 @@
 
 #include <flash_kmeans/flash_kmeans.cuh>
 
+#include "gpu_verbs.hpp"
+
 #if !defined(FLASH_KMEANS_SHAPES_CSV)
 #define FLASH_KMEANS_SHAPES_CSV "bench/shapes.csv"
 #endif

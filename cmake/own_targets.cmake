@@ -21,6 +21,28 @@ function(flash_kmeans_own_target name)
                     "$<$<COMPILE_LANG_AND_ID:CUDA,NVIDIA>:-Xcompiler=${host_warnings}>")
 endfunction()
 
+# Gives an executable the verbs of four types of points, which are compiled once for all tests and
+# benchmarks. Its sources include gpu_verbs.hpp.
+function(flash_kmeans_link_verbs name)
+  set(tests ${PROJECT_SOURCE_DIR}/tests)
+  foreach(type IN ITEMS "half:__half:float" "bfloat16:__nv_bfloat16:float" "float:float:float"
+          "double:double:double")
+    string(REPLACE ":" ";" type ${type})
+    list(GET type 0 suffix)
+    list(GET type 1 points)
+    list(GET type 2 centroids)
+    set(verbs gpu_verbs_${suffix})
+    if(NOT TARGET ${verbs})
+      add_library(${verbs} OBJECT ${tests}/gpu/verbs.cu)
+      flash_kmeans_own_target(${verbs})
+      target_include_directories(${verbs} PRIVATE ${tests})
+      target_compile_definitions(${verbs} PRIVATE VERBS_OF=${points} CENTROIDS=${centroids})
+    endif()
+    target_link_libraries(${name} PRIVATE ${verbs})
+  endforeach()
+  target_include_directories(${name} PRIVATE ${tests})
+endfunction()
+
 # Jobs that the machine can take: its cores, but 2 GiB of memory for each compiler. Containers
 # say their share in the cgroup files.
 function(flash_kmeans_build_jobs out)

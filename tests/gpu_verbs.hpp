@@ -1,5 +1,5 @@
-// The verbs for the types of points that the GPU tests use, compiled once for all test programs
-// (tests/gpu/verbs.cu) instead of once for each.
+// The verbs for the types of points that the GPU tests and the benchmarks use, compiled once for all of
+// these programs (tests/gpu/verbs.cu) instead of once for each.
 #pragma once
 
 #include <cuda_bf16.h>
