@@ -23,9 +23,9 @@ std::size_t append_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const
   detail::check_point_type<T>();
   detail::check_written_type<P, C>();
   detail::check_options(options);
+  auto const call = detail::append_call<T const, C>(x, centroids, first, outputs, options);
   detail::arena sizing;
-  detail::lay_out_fits<T>({detail::append_call<T const, C>(x, centroids, first, outputs, options)},
-                          detail::plan_assignment<detail::compute_t<T>>(exec), sizing);
+  detail::lay_out_fits<T>({call}, detail::plan_assignment<detail::compute_t<T>>(exec), sizing);
   return sizing.used();
 }
 

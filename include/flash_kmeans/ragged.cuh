@@ -24,9 +24,9 @@ std::size_t fit_workspace_bytes(ragged_view<P> const& x, ragged_view<C> const& c
   detail::check_point_type<T>();
   detail::check_written_type<P, C>();
   detail::check_options(options);
+  auto const calls = detail::fits_of<T const, C>(x, centroids, outputs, options);
   detail::arena sizing;
-  detail::lay_out_fits<T>(detail::fits_of<T const, C>(x, centroids, outputs, options),
-                          detail::plan_assignment<detail::compute_t<T>>(exec), sizing);
+  detail::lay_out_fits<T>(calls, detail::plan_assignment<detail::compute_t<T>>(exec), sizing);
   return sizing.used();
 }
 
@@ -101,10 +101,10 @@ std::size_t predict_workspace_bytes(ragged_view<P> const& x, ragged_view<C> cons
   detail::check_point_type<T>();
   detail::check_centroid_type<P, C>();
   detail::check_metric(options.metric);
+  auto const calls = detail::queries_of<T const, centroid_t<T> const>(x, centroids, {});
   detail::arena sizing;
-  detail::lay_out_queries<T>(detail::queries_of<T const, centroid_t<T> const>(x, centroids, {}),
-                             options.metric, detail::plan_assignment<detail::compute_t<T>>(exec),
-                             sizing);
+  detail::lay_out_queries<T>(calls, options.metric,
+                             detail::plan_assignment<detail::compute_t<T>>(exec), sizing);
   return sizing.used();
 }
 

@@ -312,22 +312,24 @@ struct fit_options {
   sample_weights weights{};
   /// What becomes of a cluster without points.
   flash_kmeans::empty_cluster empty_cluster = flash_kmeans::empty_cluster::keep;
-  /// Cap on the size of clusters, relative to the average size, that the fit works towards: finite
-  /// and >= 1, or 0 for none. Of m points in clusters (all that are finite, whatever they weigh) a
-  /// cluster is to have at most L = max(1, floor(max_size_ratio x m / k)).
+  /// Cap on the size of clusters relative to the average size, which the fit works towards: finite
+  /// and >= 1, or 0 for none. A cluster is to have no more than L = max(1, floor(max_size_ratio x m /
+  /// k)) of the m points that are in clusters (all that are finite, whatever they weigh).
   ///
-  /// Every update begins with this repair. A cluster of s > L points asks for ceil(s / L) - 1
-  /// centroids of clusters with at most L / 2 points, empty ones included. The smallest of these
-  /// give theirs, as many as are asked for in all; of equals those that come first from a cluster
-  /// on that changes with every update (and then from 0 on). In ascending order they go to who asks, in ascending
-  /// order too. Where they are fewer, t of A, the first clusters
-  /// that ask for a together get floor(a t / A). A cluster that gets c centroids is cut into c + 1
-  /// parts by the order of its points, of which part i = 0, 1, ... begins with number floor(i s / (c
-  /// + 1)). The first stays, and each of the c moves to the mean of another (by weights and metric);
-  /// a part that weighs nothing moves none and stays, too. Points of clusters whose centroids move
-  /// count nowhere in this update. What is empty then is for empty_cluster.
+  /// Before the sums of every update:
+  /// - A cluster of s > L points asks for ceil(s / L) - 1 centroids.
+  /// - Clusters of at most L / 2 points, empty ones included, can spare theirs. The smallest do, as
+  ///   many as are asked for; of equals those that come first after one that changes with every
+  ///   update.
+  /// - They go in ascending order to the clusters that ask, in ascending order too. Where they are
+  ///   too few, t of A, the first clusters that ask for a together get floor(a t / A).
+  /// - A cluster that gets c of them is cut into c + 1 parts in the order of its points, part i from
+  ///   point floor(i s / (c + 1)) on. It keeps the first, and each of the c centroids moves to the
+  ///   mean of another one (by weights and metric). A part that weighs nothing is not given away.
+  /// - Points of clusters whose centroids move count nowhere in this update. What is empty then is
+  ///   for empty_cluster.
   ///
-  /// Labels and by-products stay those of the nearest centroid, so this is a goal, not a promise:
+  /// Labels and by-products stay those of the nearest centroid, so this is a goal and no promise:
   /// clusters may remain larger, as those of equal points must, and nothing repairs what the last
   /// update leaves. A problem does not converge in an update that moves centroids so; where the goal
   /// is out of reach, max_iterations are done. Of no effect from k on. (cuVS: balanced k-means moves

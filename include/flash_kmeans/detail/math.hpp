@@ -81,7 +81,9 @@ struct problem_seeds {
   std::int64_t first;
 
   FLASH_KMEANS_HOST_DEVICE constexpr std::uint64_t key(std::int64_t b) const {
-    return random_key(seed + static_cast<std::uint64_t>(b / problems), first + b % problems);
+    // Of all copies together there are fewer than 2^31.
+    auto const copy = static_cast<std::uint32_t>(b) / static_cast<std::uint32_t>(problems);
+    return random_key(seed + copy, first + (b - copy * problems));
   }
 };
 
