@@ -15,7 +15,8 @@ inline namespace FLASH_KMEANS_ABI {
 // One warp a centroid; every lane draws the same point. The first feature of one that is not finite
 // is left NaN.
 template <class T>
-FLASH_KMEANS_KERNEL void __launch_bounds__(kRandomThreads) random_kernel(random_params<T> const p) {
+FLASH_KMEANS_KERNEL void __launch_bounds__(kRandomThreads, 4)
+    random_kernel(random_params<T> const p) {
   std::int64_t const warps = std::int64_t{gridDim.x} * (kRandomThreads / 32);
   for (std::int64_t row = (std::int64_t{blockIdx.x} * kRandomThreads + threadIdx.x) / 32;
        row < p.centroids; row += warps) {
