@@ -125,10 +125,7 @@ inline namespace FLASH_KMEANS_ABI {
 /// current device.
 ///
 /// @param[in] x,centroids shapes, strides and batch as for fit; the data is not read, and pointers
-///     may
-/// @code{.cpp}
-/// be null, which counts as aligned
-/// @endcode
+///     may be null, which counts as aligned
 /// @param[in] options as for fit
 /// @param[in] exec kernel and precision count
 /// @param[in] outputs only whether records are asked for: these take 4 bytes a point and 4 a
