@@ -141,6 +141,13 @@ class stored {
   fk::matrix_view<T> view_;
 };
 
+// Points of one feature.
+inline matrix column(std::vector<double> const& values) {
+  matrix m(static_cast<std::int64_t>(values.size()), 1);
+  m.values = values;
+  return m;
+}
+
 // Bell-shaped within [-2, 2], with all the bits of a double; normal_points have 19.
 inline matrix real_points(std::int64_t n, std::int64_t d, std::uint64_t seed) {
   matrix x = testing_support::normal_points(n, d, seed);

@@ -281,6 +281,35 @@ void expect_fits_of_sequences(sequence_set const& set, sequence_layout const& ho
               (result.inertia != result.inertia && inertia != inertia));
 }
 
+// The same with metrics, seedings and what else a fit may be told.
+template <class Side, class T>
+void expect_options_in_every_sequence(sequence_set const& set) {
+  for (fk::metric const by :
+       {fk::metric::euclidean, fk::metric::cosine, fk::metric::inner_product}) {
+    for (fk::init_method const init : {fk::init_method::random, fk::init_method::kmeans_plus_plus,
+                                       fk::init_method::kmeans_parallel}) {
+      for (int const n_init : {1, 3}) {
+        SCOPED_TRACE("metric " + std::to_string(static_cast<int>(by)) + ", init " +
+                     std::to_string(static_cast<int>(init)) + ", n_init " + std::to_string(n_init));
+        fk::fit_options options;
+        options.metric = by;
+        options.init = init;
+        options.n_init = n_init;
+        options.seed = 11;
+        options.max_iterations = 4;
+        options.empty_cluster = fk::empty_cluster::farthest_point;
+        options.max_size_ratio = n_init == 3 ? 1.5 : 0;
+        expect_fits_of_sequences<Side, T>(set, kSequenceLayouts[0], options, n_init == 3);
+      }
+    }
+  }
+  fk::fit_options open;
+  open.closing_assignment = false;
+  open.max_iterations = 3;
+  open.max_size_ratio = 1.5;
+  expect_fits_of_sequences<Side, T>(set, kSequenceLayouts[1], open, false);
+}
+
 // Blobs whose clusters are known: row i of a sequence belongs to cluster i % k.
 template <class Side, class T>
 void expect_blobs_of_sequences(sequence_layout const& how) {
@@ -412,6 +441,22 @@ void expect_numbers_of_problems(fk::fit_options options) {
   expected.append(second.download());
   expect_same_values(all.download(), expected);
   EXPECT_TRUE(equal_bits(c.download(), own_c.download())) << "centroids";
+}
+
+template <class Side, class T>
+void expect_numbers_of_problems() {
+  for (fk::init_method const init : {fk::init_method::random, fk::init_method::kmeans_plus_plus,
+                                     fk::init_method::kmeans_parallel}) {
+    for (int const n_init : {1, 2}) {
+      SCOPED_TRACE("init " + std::to_string(static_cast<int>(init)) + ", n_init " +
+                   std::to_string(n_init));
+      fk::fit_options options;
+      options.init = init;
+      options.n_init = n_init;
+      options.max_iterations = 2;
+      expect_numbers_of_problems<Side, T>(options);
+    }
+  }
 }
 
 // Calls and expects the beginning of the message.

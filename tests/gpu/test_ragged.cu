@@ -63,30 +63,7 @@ TYPED_TEST(ragged, small_sequences_are_fits_of_their_own) {
 TYPED_TEST(ragged, small_every_option_counts_in_every_sequence) {
   using T = TypeParam;
   sequence_set const set = some_sequences<T>({{40, 3}, {600, 17}, {90, 9}}, 2, 20, 200);
-  for (fk::metric const by :
-       {fk::metric::euclidean, fk::metric::cosine, fk::metric::inner_product}) {
-    for (fk::init_method const init : {fk::init_method::random, fk::init_method::kmeans_plus_plus,
-                                       fk::init_method::kmeans_parallel}) {
-      for (int const n_init : {1, 3}) {
-        SCOPED_TRACE(text("metric ", static_cast<int>(by), ", init ", static_cast<int>(init),
-                          ", n_init ", n_init));
-        fk::fit_options options;
-        options.metric = by;
-        options.init = init;
-        options.n_init = n_init;
-        options.seed = 11;
-        options.max_iterations = 4;
-        options.empty_cluster = fk::empty_cluster::farthest_point;
-        options.max_size_ratio = n_init == 3 ? 1.5 : 0;
-        expect_fits_of_sequences<gpu, T>(set, kSequenceLayouts[0], options, n_init == 3);
-      }
-    }
-  }
-  fk::fit_options open;
-  open.closing_assignment = false;
-  open.max_iterations = 3;
-  open.max_size_ratio = 1.5;
-  expect_fits_of_sequences<gpu, T>(set, kSequenceLayouts[1], open, false);
+  expect_options_in_every_sequence<gpu, T>(set);
 }
 
 TYPED_TEST(ragged, small_clusters_that_are_known) {
@@ -113,17 +90,7 @@ TYPED_TEST(ragged, small_appended_centroids_are_those_of_a_fit_of_the_new_points
 }
 
 TYPED_TEST(ragged, small_a_batch_in_two_calls_draws_as_in_one) {
-  for (fk::init_method const init : {fk::init_method::random, fk::init_method::kmeans_plus_plus,
-                                     fk::init_method::kmeans_parallel}) {
-    for (int const n_init : {1, 2}) {
-      SCOPED_TRACE(text("init ", static_cast<int>(init), ", n_init ", n_init));
-      fk::fit_options options;
-      options.init = init;
-      options.n_init = n_init;
-      options.max_iterations = 2;
-      expect_numbers_of_problems<gpu, TypeParam>(options);
-    }
-  }
+  expect_numbers_of_problems<gpu, TypeParam>();
 }
 
 // Exactly as much workspace as is asked for, and the same bits launched and in a graph.

@@ -35,12 +35,6 @@ fk::fit_options given(double ratio, int iterations) {
   return o;
 }
 
-matrix column(std::vector<double> const& values) {
-  matrix m(static_cast<std::int64_t>(values.size()), 1);
-  m.values = values;
-  return m;
-}
-
 std::int32_t largest(labels_vector const& counts) {
   return *std::max_element(counts.begin(), counts.end());
 }

@@ -400,12 +400,6 @@ fk::fit_options one_update(fk::empty_cluster policy) {
   return o;
 }
 
-matrix column(std::vector<double> const& values) {
-  matrix m(static_cast<std::int64_t>(values.size()), 1);
-  m.values = values;
-  return m;
-}
-
 TYPED_TEST(with_options, farthest_points_become_centroids) {
   using centroid = fk::centroid_t<TypeParam>;
   // All points but 60 belong to the centroid at 10; those at 90 and 100 do too (120 is farther).

@@ -64,28 +64,7 @@ TYPED_TEST(ragged, sequences_are_fits_of_their_own) {
 
 TYPED_TEST(ragged, every_option_counts_in_every_sequence) {
   sequence_set const set = some_sequences<TypeParam>(kShapes, 2, 5, 200);
-  for (fk::metric const by :
-       {fk::metric::euclidean, fk::metric::cosine, fk::metric::inner_product}) {
-    for (fk::init_method const init : {fk::init_method::random, fk::init_method::kmeans_plus_plus,
-                                       fk::init_method::kmeans_parallel}) {
-      for (int const n_init : {1, 3}) {
-        fk::fit_options options;
-        options.metric = by;
-        options.init = init;
-        options.n_init = n_init;
-        options.seed = 11;
-        options.max_iterations = 4;
-        options.empty_cluster = fk::empty_cluster::farthest_point;
-        options.max_size_ratio = n_init == 3 ? 1.5 : 0;
-        expect_fits_of_sequences<cpu, TypeParam>(set, kSequenceLayouts[0], options, n_init == 3);
-      }
-    }
-  }
-  fk::fit_options open;
-  open.closing_assignment = false;
-  open.max_iterations = 3;
-  open.max_size_ratio = 1.5;
-  expect_fits_of_sequences<cpu, TypeParam>(set, kSequenceLayouts[1], open, false);
+  expect_options_in_every_sequence<cpu, TypeParam>(set);
 }
 
 TYPED_TEST(ragged, clusters_that_are_known) {
@@ -111,16 +90,7 @@ TYPED_TEST(ragged, appended_centroids_are_those_of_a_fit_of_the_new_points) {
 }
 
 TYPED_TEST(ragged, a_batch_in_two_calls_draws_as_in_one) {
-  for (fk::init_method const init : {fk::init_method::random, fk::init_method::kmeans_plus_plus,
-                                     fk::init_method::kmeans_parallel}) {
-    for (int const n_init : {1, 2}) {
-      fk::fit_options options;
-      options.init = init;
-      options.n_init = n_init;
-      options.max_iterations = 2;
-      expect_numbers_of_problems<cpu, TypeParam>(options);
-    }
-  }
+  expect_numbers_of_problems<cpu, TypeParam>();
 }
 
 TEST(ragged_calls, threads_change_no_bit) {
