@@ -256,7 +256,6 @@ assign_kernel top_k_async(matrix_view<P> const& x, matrix_view<C> const& centroi
   auto pieces = block.lay_out([&](detail::arena& memory) {
     return detail::top_k_memory<T>(x, centroids, j, options.metric, plan, memory);
   });
-  pieces.several.prepare();
   pieces.near.start(exec.stream);
   auto const& search = pieces.near.search();
   pieces.several.queue(search.products(), outputs.labels, exec.stream);

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <mutex>
 #include <numeric>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../types.hpp"
@@ -40,7 +43,7 @@ inline std::int64_t most_shared_bytes() {
 
 // What a launch may ask for besides its grid.
 struct launch_options {
-  std::size_t shared_bytes = 0;  // dynamic; see allow_shared_bytes
+  std::size_t shared_bytes = 0;  // dynamic
   int cluster = 1;  // blocks that are placed together; their number is a multiple of it
   // The kernel may start while the one before it in the stream still runs, and waits for it with
   // ptx::wait_for_grid_before. Only for kernels that can, see has_clusters.
@@ -49,23 +52,34 @@ struct launch_options {
   bool resident = false;
 };
 
-// Lets launches of the kernel have so much dynamic shared memory. Once for all launches of a call:
-// the setting stays with the kernel. It is always all that there is, since calls of other threads
-// and plans set it too, and what one needs must not take from another.
-template <class Params>
-void allow_shared_bytes(void (*kernel)(Params), char const* name, std::int64_t bytes) {
-  constexpr std::int64_t kAlwaysAllowed = 48 * 1024 - kDeclaredSharedBytes;
-  if (bytes <= kAlwaysAllowed) return;
-  cudaFuncAttributes attributes{};
-  check_cuda(cudaFuncGetAttributes(&attributes, kernel), name);
-  std::int64_t const most = device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) -
-                            static_cast<std::int64_t>(attributes.sharedSizeBytes);
+// Lets the kernel have all shared memory that there is, once in a process: setting it takes longer
+// than a launch. All of it, since calls of other threads and plans share the setting, and what one
+// needs must not take from another. (A cudaDeviceReset undoes it; a process that resets its device
+// cannot go on with this library.)
+inline void allow_all_shared_bytes(void const* kernel, char const* name) {
+  static std::mutex mutex;
+  static std::set<std::pair<void const*, int>> allowed;
+  int device = 0;
+  check_cuda(cudaGetDevice(&device), "cudaGetDevice");
+  std::lock_guard<std::mutex> const lock(mutex);
+  if (allowed.count({kernel, device}) != 0) return;
   check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                  static_cast<int>(most)),
+                                  static_cast<int>(most_shared_bytes())),
              name);
   check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
                                   cudaSharedmemCarveoutMaxShared),
              name);
+  allowed.emplace(kernel, device);
+}
+
+// Lets the kernel have so much dynamic shared memory. Called where the kernel is launched, with the
+// same pointer, and not once before: every translation unit of a program has the kernel for itself,
+// with a setting of its own, but the linker keeps one copy of each function of the host, of
+// whichever unit, so two functions need not mean the same kernel.
+template <class Params>
+void allow_shared_bytes(void (*kernel)(Params), char const* name, std::size_t bytes) {
+  constexpr std::size_t kAlwaysAllowed = 48 * 1024 - kDeclaredSharedBytes;
+  if (bytes > kAlwaysAllowed) allow_all_shared_bytes(reinterpret_cast<void const*>(kernel), name);
 }
 
 // Queues kernel(params) and reports a launch that was refused. The status of the launch itself is
@@ -73,6 +87,7 @@ void allow_shared_bytes(void (*kernel)(Params), char const* name, std::int64_t b
 template <class Params>
 void launch(void (*kernel)(Params), char const* name, std::int64_t blocks, int threads,
             cudaStream_t stream, Params const& params, launch_options const& options = {}) {
+  allow_shared_bytes(kernel, name, options.shared_bytes);
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(blocks));
   config.blockDim = dim3(static_cast<unsigned>(threads));
@@ -103,10 +118,11 @@ void launch(void (*kernel)(Params), char const* name, std::int64_t blocks, int t
 // Blocks of the kernel that the current device runs at once.
 template <class Params>
 std::int64_t resident_blocks(void (*kernel)(Params), char const* name, int threads,
-                             std::int64_t shared_bytes) {
+                             std::size_t shared_bytes) {
+  allow_shared_bytes(kernel, name, shared_bytes);
   int of_multiprocessor = 0;
   check_cuda(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&of_multiprocessor, kernel, threads,
-                                                           static_cast<std::size_t>(shared_bytes)),
+                                                           shared_bytes),
              name);
   return of_multiprocessor * multiprocessors();
 }

@@ -58,7 +58,6 @@ class lloyd {
   void prepare() {
     bool const iterates = !one_launch();
     seeding_.prepare();
-    if (!iterates) small_.prepare();
     if (iterates || options_.closing_assignment) assignment_.prepare();
     if (iterates || wanted(out_.index)) update_.prepare();
   }

@@ -90,11 +90,6 @@ class assignment {
         using Form = decltype(form);
         if constexpr (Form::copied) prepare_sm90<typename Form::operand, Form::pieces>();
       });
-    } else if (plan_.kernel == assign_kernel::sm80) {
-      if constexpr (is_half_v<T>) {
-        allow_shared_bytes(sm80_of_points(), "sm80_kernel",
-                           sm80_shared_bytes<sm80_nearest<T>>(static_cast<std::int32_t>(shape_.d)));
-      }
     }
   }
 
@@ -335,7 +330,6 @@ class assignment {
     sm90_.layout = layout_;
     sm90_.tiles_per_problem =
         ceil_div<std::int64_t>(shape_.n, kSm90Points<Pieces> * layout_.cluster);
-    allow_shared_bytes(sm90_kernel<Operand, Pieces>, "sm90_kernel", layout_.bytes());
   }
 
   void queue_labels_sm90(std::int32_t* labels, fit_status const* status, std::int32_t none,

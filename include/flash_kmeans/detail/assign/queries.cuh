@@ -113,15 +113,6 @@ class nearest_j_search {
     indices_ = memory.take<std::int32_t>(entries);
   }
 
-  void prepare() const {
-    if constexpr (is_half_v<T>) {
-      if (sm80_) {
-        allow_shared_bytes(sm80_of_points(), "sm80_kernel",
-                           sm80_shared_bytes<sm80_nearest_j<T>>(d_));
-      }
-    }
-  }
-
   // labels[b][n][j] among prepared centroids.
   void queue(assign_params<T> const& products, std::int32_t* labels, cudaStream_t stream) const {
     nearest_j_params<T> p{};

@@ -41,9 +41,6 @@ class small_fit {
 
   assign_kernel kernel() const { return is_half_v<T> ? assign_kernel::sm80 : assign_kernel::simt; }
 
-  // What the host does once, before anything is queued.
-  void prepare() const { allow_shared_bytes(small_kernel<T>, "small_kernel", layout_.bytes); }
-
   // Iterations until convergence, or as many as this. labels: [b][n], of the last one.
   void queue(std::int32_t* labels, centroid_params<T> const& centroid, std::int32_t iterations,
              cudaStream_t stream) const {

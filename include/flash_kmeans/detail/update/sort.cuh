@@ -52,11 +52,7 @@ class point_sort {
 
   // What the host does once, before anything is queued.
   void prepare() {
-    if (digits_ == 0) {
-      allow_shared_bytes(sort_kernel_of_bits(), "sort_kernel", shared_bytes());
-      return;
-    }
-    allow_shared_bytes(radix_kernel_of_bits(), "radix_kernel", shared_bytes());
+    if (digits_ == 0) return;
     resident_ =
         resident_blocks(radix_kernel_of_bits(), "radix_kernel", 32 * warps_, shared_bytes());
   }
