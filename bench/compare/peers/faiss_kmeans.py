@@ -9,6 +9,7 @@ class Faiss(Peer):
     install = "pip install faiss-gpu-cuvs 'libcuvs-cu13==26.6.*', or faiss-cpu for the CPU"
     devices = ("cuda", "cpu")
     types = ("float",)
+    most_flops = 2e13
     first_call = "loads its kernels"
     clock = "host"
     memory = "device"

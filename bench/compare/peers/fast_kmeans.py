@@ -12,6 +12,7 @@ class FastKMeans(Peer):
     types = ("half", "float")  # of its arithmetic; it is given float
     verbs = ("fit",)
     takes_start = False
+    most_flops = 2e13
     start = "points that it draws itself"
     data = "on the host, where its interface takes it"
     synchronises = "each iteration, to compare the shift with the tolerance"

@@ -11,6 +11,7 @@ class CuVs(Peer):
     install = "pip install 'cuvs-cu13==26.6.*'"
     types = ("float", "double")
     verbs = ("assign", "fit")
+    most_flops = 1e14
     synchronises = "each iteration"
     first_call = "loads its kernels"
     extra_work = "an assignment also computes the inertia"
