@@ -219,7 +219,7 @@ std::variant<options, int> parse(int argc, char** argv) {
   app.add_option("--init-centroids", o.init_centroids, "first centroids: a .npy file [k][d]");
   app.add_option("--n-init", o.fit.n_init, "fits to choose the best of")->capture_default_str();
   app.add_option("--candidates", o.fit.candidates,
-                 "points that k-means++ chooses each centroid from; 0 is 2 + ln k")
+                 "points that k-means++ chooses each centroid from; 0 is 2 + ln k, at most 8")
       ->capture_default_str();
   app.add_option("--metric", o.metric, "what near means")
       ->check(CLI::IsMember(names_of(metric_names())))

@@ -266,25 +266,44 @@ inline std::vector<double> reference_first(matrix const& x, std::vector<double> 
   return potentials;
 }
 
-// Greedy k-means++: draw(step, candidate).
-template <class Draw>
+// Numbers of a candidate of k-means++: its draw, whether a proposal is kept, the draw if it is not.
+enum class reference_number { draw, keep, again };
+
+// Greedy k-means++: number(step, candidate, which). With up to 8 candidates odd steps propose the
+// points of the next ones, each kept with the probability by which its distance has not shrunk when
+// its step comes.
+template <class Number>
 std::vector<std::int64_t> reference_plus_plus(matrix const& x, std::vector<double> const& weights,
-                                              std::int64_t k, int candidates, Draw&& draw) {
+                                              std::int64_t k, int candidates, Number&& number) {
+  struct proposal {
+    std::int64_t point;
+    double distance;
+  };
   std::vector<std::int64_t> chosen;
   std::vector<char> is_chosen(weights.size(), 0);
   std::vector<double> nearest(weights.size(), std::numeric_limits<double>::infinity());
   std::vector<double> potentials = reference_first(x, weights);
+  std::vector<proposal> proposals;
   for (std::int64_t step = 0; step < k; ++step) {
     double const total = reference_sum(potentials);
+    auto const draw = [&](std::int64_t of_step, int candidate, reference_number which) {
+      return reference_draw(potentials, number(of_step, candidate, which) * total);
+    };
     std::int64_t best = -1;
     double least = 0;
     std::vector<double> best_nearest;
     for (int candidate = 0; candidate < (step == 0 ? 1 : candidates); ++candidate) {
       std::int64_t point = 0;
-      if (total > 0) {
-        point = reference_draw(potentials, draw(step, candidate) * total);
-      } else {
+      if (total == 0) {
         while (is_chosen[static_cast<std::size_t>(point)]) ++point;
+      } else if (proposals.empty()) {
+        point = draw(step, candidate, reference_number::draw);
+      } else {
+        proposal const& proposed = proposals[static_cast<std::size_t>(candidate)];
+        double const now = nearest[static_cast<std::size_t>(proposed.point)];
+        bool const keeps =
+            number(step, candidate, reference_number::keep) * proposed.distance < now;
+        point = keeps ? proposed.point : draw(step, candidate, reference_number::again);
       }
       std::vector<double> left = nearest;
       for (std::int64_t i = 0; i < x.rows; ++i) {
@@ -298,6 +317,12 @@ std::vector<std::int64_t> reference_plus_plus(matrix const& x, std::vector<doubl
         least = sum;
         best_nearest = left;
       }
+    }
+    proposals.clear();
+    bool const proposes = candidates <= 8 && step % 2 == 1 && total > 0;
+    for (int candidate = 0; proposes && candidate < candidates; ++candidate) {
+      std::int64_t const point = draw(step + 1, candidate, reference_number::draw);
+      proposals.push_back({point, nearest[static_cast<std::size_t>(point)]});
     }
     nearest = best_nearest;
     potentials = reference_potentials(x, weights, nearest);

@@ -294,16 +294,24 @@ inline std::vector<double> reference_seed_weights(reference_options const& o, ma
   return weights;
 }
 
-// Greedy k-means++ among the finite rows of x. draw(counter) is uniform in [0, 1).
+// Greedy k-means++ among the finite rows of x. draw(counter) is uniform in [0, 1): counter 64 t + l for
+// candidate l of step t, of up to 8 those of an even step by the potentials of the step before; 2^40 more for
+// whether it is kept when its step comes, 2^41 more for the draw where it is not.
 inline std::vector<std::int64_t> reference_plus_plus(
     measure by, matrix const& x, std::vector<double> const& weights, std::int64_t k, int candidates,
     std::function<double(std::uint64_t)> const& draw) {
   auto const n = static_cast<std::size_t>(x.rows);
   std::vector<std::int64_t> rows;
   std::vector<double> potentials = weights, nearest;
+  std::vector<std::pair<std::int64_t, double>> proposals;  // and their distances
   for (std::int64_t step = 0; step < k; ++step) {
     double const total = std::accumulate(potentials.begin(), potentials.end(), 0.0);
     std::vector<std::int64_t> drawn;
+    auto const draw_candidate = [&](std::int64_t of_step, int l, std::uint64_t more) {
+      return reference_draw(potentials,
+                            draw(static_cast<std::uint64_t>(of_step * 64 + l) + more) * total);
+    };
+    constexpr std::uint64_t kKeep = std::uint64_t{1} << 40, kAgain = std::uint64_t{2} << 40;
     if (total == 0) {
       for (std::int64_t i = 0; i < x.rows && drawn.empty(); ++i) {
         bool const is_chosen = std::find(rows.begin(), rows.end(), i) != rows.end();
@@ -311,9 +319,21 @@ inline std::vector<std::int64_t> reference_plus_plus(
       }
     } else {
       for (int l = 0; l < (step == 0 ? 1 : candidates); ++l) {
-        drawn.push_back(
-            reference_draw(potentials, draw(static_cast<std::uint64_t>(step * 64 + l)) * total));
+        if (proposals.empty()) {
+          drawn.push_back(draw_candidate(step, l, 0));
+          continue;
+        }
+        auto const [point, distance] = proposals[static_cast<std::size_t>(l)];
+        double const unit = draw(static_cast<std::uint64_t>(step * 64 + l) + kKeep);
+        bool const keeps = unit * distance < nearest[static_cast<std::size_t>(point)];
+        drawn.push_back(keeps ? point : draw_candidate(step, l, kAgain));
       }
+    }
+    proposals.clear();
+    bool const proposes = candidates <= 8 && step % 2 == 1 && total > 0;
+    for (int l = 0; proposes && l < candidates; ++l) {
+      std::int64_t const point = draw_candidate(step + 1, l, 0);
+      proposals.emplace_back(point, nearest[static_cast<std::size_t>(point)]);
     }
     double least = std::numeric_limits<double>::infinity();
     std::vector<double> best_potentials, best_nearest;

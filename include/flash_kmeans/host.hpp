@@ -47,7 +47,8 @@ struct execution {
 ///   the nearest centroid so far: the one that leaves the least sum of these. Distances are squared,
 ///   or 1 - cos for metric::cosine. A point of weight 0 is not drawn, nor is a row of zeros under
 ///   metric::cosine. When every point coincides with a centroid or weighs nothing, the point of the
-///   lowest index that is no centroid yet is taken.
+///   lowest index that is no centroid yet is taken. Draws are those of the GPU, where two centroids
+///   share a pass: see init_centroids_async in init.cuh.
 /// - kmeans_parallel: one point as above, then five rounds that take every point with a probability
 ///   of k x its share in the sum of weight x distance, 3/2 k + 64 points a round at most; then
 ///   kmeans_plus_plus among the points taken, each with the weight of all points that are nearest to

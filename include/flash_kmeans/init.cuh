@@ -40,8 +40,9 @@ inline namespace FLASH_KMEANS_ABI {
 /// @param[in] options init, candidates and metric count
 /// @param[in] exec kernel and precision count
 ///
-/// None for init_method::random and given. For kmeans_plus_plus 8 bytes a point (16 of double), and 1
-/// byte a point and candidate; for kmeans_parallel 16 (24) bytes a point, about 8 k rows of the
+/// None for init_method::random and given. For kmeans_plus_plus 8 bytes a point (16 of double), and for
+/// c candidates c / 8 bytes a point, of half and bfloat16 with c <= 8 c (c + 1) / 8, in which two
+/// centroids share a pass; for kmeans_parallel 16 (24) bytes a point, about 8 k rows of the
 /// type of the points and 3/2 k of centroids, and what predict needs for 3/2 k centroids. Points of one
 /// byte a value take what half points take and 2 bytes a value, d rounded up to a multiple of 8,
 /// whatever init is.
@@ -80,7 +81,10 @@ std::size_t init_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& 
 ///   are squared, or 1 - cos for metric::cosine. A point with a value that is not finite (or whose
 ///   squared length is not), a row of zeros under metric::cosine and a point of weight 0 are not
 ///   drawn. When every point coincides with a centroid or weighs nothing, the point of the lowest
-///   index that is no centroid yet is taken.
+///   index that is no centroid yet is taken. Two centroids share their draws: candidates of the
+///   second are proposed by the first one's potentials, and kept with the probability by which their
+///   distance has not shrunk since, or else drawn anew. That is a draw by the second one's
+///   potentials (rejection sampling).
 /// - kmeans_parallel: one point as above, then five rounds that take every point with a probability
 ///   of k x its share in the sum of weight x distance, 3/2 k + 64 points a round at most; then
 ///   kmeans_plus_plus among the points taken, each with the weight of all points that are nearest
@@ -90,7 +94,8 @@ std::size_t init_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& 
 /// and where none is, centroids are zero.
 ///
 /// Cost: random, k rows read and written. kmeans_plus_plus, k reads of the points and two kernels a
-/// centroid. kmeans_parallel, five assignments to 3/2 k + 64 centroids each and k reads of the about
+/// centroid; where all proposals are kept half of the reads, for half and bfloat16 points and up to 8
+/// candidates. kmeans_parallel, five assignments to 3/2 k + 64 centroids each and k reads of the about
 /// 5 k points taken.
 /// Deterministic: the same bits on the same device, alone and in a batch (problem i of a batch draws
 /// with its own random numbers). Synchronises nothing and, given a workspace, allocates nothing; can

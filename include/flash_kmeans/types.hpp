@@ -209,8 +209,9 @@ enum class init_method {
   random,
   /// greedy k-means++: one centroid after the other, each the best of fit_options::candidates
   /// points drawn with a probability in proportion to weight x distance to the nearest centroid so
-  /// far (squared, but under metric::cosine 1 - cos). k passes over the points. Source: Arthur, Vassilvitskii, k-means++: the advantages of
-  /// careful seeding, SODA 2007; several candidates a step as in scikit-learn.
+  /// far (squared, but under metric::cosine 1 - cos). At most k passes over the points. Source:
+  /// Arthur, Vassilvitskii, k-means++: the advantages of careful seeding, SODA 2007; several
+  /// candidates a step as in scikit-learn.
   kmeans_plus_plus,
   /// k-means||: a few passes that draw about k points each, then k-means++ among what they drew.
   /// Source: Bahmani et al., Scalable k-means++, VLDB 2012.
@@ -339,7 +340,9 @@ struct fit_options {
   /// equals, for each problem of a batch by itself. Seeding i draws with seed + i. More than 1 needs
   /// the closing assignment and excludes init_method::given. (scikit-learn: n_init)
   int n_init = 1;
-  /// Points that k-means++ draws for each centroid, 0 to 64; 0: 2 + floor(ln k), as scikit-learn.
+  /// Points that k-means++ draws for each centroid, 0 to 64; 0: 2 + floor(ln k) as in scikit-learn,
+  /// but no more than 8. Of half and bfloat16 points up to 8 cost half of what more than 8 cost, since
+  /// two centroids then share a pass.
   int candidates = 0;
   /// Throw std::invalid_argument that names the first point with a NaN or an infinity, before
   /// anything is written, instead of leaving such points out (see fit_status::non_finite). Costs

@@ -159,13 +159,15 @@ std::vector<std::int64_t> expected_points(matrix const& x, std::vector<double> c
   namespace detail = fk::detail;
   int const candidates = options.candidates > 0
                              ? options.candidates
-                             : 2 + static_cast<int>(std::floor(std::log(static_cast<double>(k))));
+                             : std::min(8, 2 + static_cast<int>(std::log(static_cast<double>(k))));
   std::uint64_t const key = detail::random_key(options.seed, problem);
   auto const plus_plus = [&](matrix const& rows, std::vector<double> const& own,
                              std::uint64_t own_key) {
-    return reference_plus_plus(rows, own, k, candidates, [&](std::int64_t step, int candidate) {
-      return detail::random_unit(own_key, static_cast<std::uint64_t>(step * 64 + candidate));
-    });
+    return reference_plus_plus(
+        rows, own, k, candidates, [&](std::int64_t step, int candidate, reference_number which) {
+          return detail::random_unit(own_key, static_cast<std::uint64_t>(step * 64 + candidate) +
+                                                  (static_cast<std::uint64_t>(which) << 40));
+        });
   };
   if (options.init == fk::init_method::kmeans_plus_plus) return plus_plus(x, weights, key);
   auto const round_key = [&](int round) {

@@ -8,7 +8,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <flash_kmeans/host.hpp>
+#include <functional>
 #include <limits>
+#include <map>
+#include <numeric>
 #include <set>
 #include <string>
 #include <type_traits>
@@ -29,8 +32,9 @@ using fk::init_method;
 std::vector<std::int64_t> expected_rows(init_method init, reference_options const& o,
                                         matrix const& x, std::int64_t k, int candidates,
                                         std::uint64_t seed, std::int64_t problem) {
-  int const drawn =
-      candidates > 0 ? candidates : 2 + static_cast<int>(std::log(static_cast<double>(k)));
+  int const drawn = candidates > 0
+                        ? candidates
+                        : std::min(8, 2 + static_cast<int>(std::log(static_cast<double>(k))));
   std::vector<double> const weights = reference_seed_weights(o, x);
   std::uint64_t const key = fk::detail::random_key(seed, problem);
   if (init == init_method::kmeans_plus_plus) {
@@ -300,6 +304,55 @@ TYPED_TEST(seeding_float, any_number_of_threads_draws_the_same) {
       }
     }
   }
+}
+
+// Steps draw two at a time, and yet each by the distances to all centroids before it: with one
+// candidate a step, how often points are drawn one after the other is what k-means++ says.
+TEST(seeding_draws, have_the_probabilities_of_k_means_plus_plus) {
+  std::vector<double> const x = {0, 1, 3, 7, 8, 30};
+  auto const n = static_cast<std::int64_t>(x.size());
+  constexpr std::int64_t kSeedings = 60000, k = 4;
+  std::vector<double> centroids(kSeedings * k);
+  fk::fit_options o;
+  o.init = init_method::kmeans_plus_plus;
+  o.candidates = 1;
+  o.seed = 3;
+  fk::host::init_centroids(
+      fk::matrix_view<double const>(x.data(), n, 1, 1, {kSeedings, 1}, {0, 0}),
+      fk::matrix_view<double>(centroids.data(), k, 1, 1, {kSeedings, 1}, {k, 0}), o);
+  std::map<std::vector<double>, int> counts;
+  for (std::int64_t i = 0; i < kSeedings; ++i) {
+    ++counts[std::vector<double>(centroids.begin() + i * k, centroids.begin() + (i + 1) * k)];
+  }
+  int cells = 0, counted = 0;
+  std::function<void(std::vector<double>, double)> const expect = [&](std::vector<double> drawn,
+                                                                      double probability) {
+    if (static_cast<std::int64_t>(drawn.size()) == k) {
+      double const mean = kSeedings * probability;
+      int const count = counts[drawn];
+      counted += count;
+      if (mean < 30) return;  // too few to tell
+      ++cells;
+      EXPECT_NEAR(count, mean, 4.5 * std::sqrt(mean * (1 - probability))) << "cell " << cells;
+      return;
+    }
+    std::vector<double> potentials;
+    for (double const point : x) {
+      double least = drawn.empty() ? 1 : std::numeric_limits<double>::infinity();
+      for (double const c : drawn) least = std::min(least, (point - c) * (point - c));
+      potentials.push_back(least);
+    }
+    double const total = std::accumulate(potentials.begin(), potentials.end(), 0.0);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      if (potentials[i] == 0) continue;
+      std::vector<double> next = drawn;
+      next.push_back(x[i]);
+      expect(next, probability * potentials[i] / total);
+    }
+  };
+  expect({}, 1);
+  EXPECT_EQ(counted, kSeedings) << "points were drawn that cannot be";
+  EXPECT_GT(cells, 100);
 }
 
 // ---- n_init ----

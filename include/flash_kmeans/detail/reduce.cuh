@@ -17,6 +17,26 @@ __device__ Value group_sum(Value value, int lanes) {
   return value;
 }
 
+// Adds up arrays of the lanes, in groups of Step * 2 lanes that lie Step apart at most, each lane left
+// with its share of the sums in front: lane i of the group has those of [i N / 2 Step, ...).
+// Lanes that differ in lower bits than `Last` are groups of their own.
+template <int Step, int Last = 1, class Value, int N>
+__device__ void scatter_sums(Value (&values)[N]) {
+  static_assert(N % (2 * Step / Last) == 0);
+#pragma unroll
+  for (int step = Step, half = N / 2; step >= Last; step /= 2, half /= 2) {
+    bool const upper = (threadIdx.x & step) != 0;
+#pragma unroll
+    for (int i = 0; i < N / 2; ++i) {
+      if (i < half) {
+        Value const kept = upper ? values[i + half] : values[i];
+        Value const passed = upper ? values[i] : values[i + half];
+        values[i] = kept + __shfl_xor_sync(0xffffffffu, passed, step);
+      }
+    }
+  }
+}
+
 // Sum of the warp's values up to and with this lane's.
 template <class Value>
 __device__ Value warp_inclusive_sum(Value value) {

@@ -13,15 +13,43 @@ namespace flash_kmeans::detail {
 // Candidates of a step of k-means++.
 inline constexpr std::int32_t kMostCandidates = 64;
 
-// options.candidates, or as many as scikit-learn draws.
-inline std::int32_t seed_candidates(int asked, std::int64_t k) {
-  return asked > 0 ? asked : 2 + static_cast<std::int32_t>(std::log(static_cast<double>(k)));
+// Up to so many candidates are drawn for two centroids at a time, so that one pass over the points
+// can serve both: an odd step draws its own and, by the same potentials, proposals for the step after it. When that
+// comes, a proposal whose distance has shrunk from D to D' since is kept with probability D' / D, and
+// drawn again by the new potentials if not. Either way it is a draw by the new potentials: with P and
+// P' the potentials of all points and w D, w D' those of this one, w D / P x D' / D +
+// (1 - P' / P) x w D' / P' = w D' / P'.
+inline constexpr std::int32_t kMostPaired = 8;
+
+FLASH_KMEANS_HOST_DEVICE constexpr bool proposes(std::int64_t step, std::int64_t k,
+                                                 std::int32_t candidates) {
+  return candidates <= kMostPaired && step % 2 == 1 && step + 1 < k;
 }
 
-// Counter of the draw of a candidate for centroid `step`; the first centroid has one candidate.
+// options.candidates, or as many as scikit-learn draws where steps can be paired.
+inline std::int32_t seed_candidates(int asked, std::int64_t k) {
+  if (asked > 0) return asked;
+  return std::min(2 + static_cast<std::int32_t>(std::log(static_cast<double>(k))), kMostPaired);
+}
+
+// What a candidate is drawn with.
+enum class seed_draw : std::uint64_t {
+  first,  // the draw, or that of the proposal
+  kept,   // whether a proposal is kept
+  again   // the draw where it is not
+};
+
+// Counter of such a number for centroid `step`; the first centroid has one candidate.
 FLASH_KMEANS_HOST_DEVICE constexpr std::uint64_t draw_counter(std::int64_t step,
-                                                              std::int32_t candidate) {
-  return static_cast<std::uint64_t>(step * kMostCandidates + candidate);
+                                                              std::int32_t candidate,
+                                                              seed_draw what = seed_draw::first) {
+  return static_cast<std::uint64_t>(step * kMostCandidates + candidate) +
+         (static_cast<std::uint64_t>(what) << 40);
+}
+
+// Whether a proposal is kept: by its draw, and its distance to the nearest centroid then and now.
+FLASH_KMEANS_HOST_DEVICE constexpr bool is_kept(double unit, double before, double now) {
+  return unit * before < now;
 }
 
 // Rounds of k-means|| that take points.

@@ -68,14 +68,43 @@ class seed_draws {
     return chosen_[at] ? 0 : seed_potential(weights_[at], nearest_[at]);
   }
 
-  // Points for centroid `step`: as many as `draws`, or the first one that is not chosen yet where
-  // all potentials are 0, or none.
-  std::vector<std::int32_t> draw(std::uint64_t key, std::int64_t step, std::int32_t draws) const {
+  // A point that may become a centroid, and its distance to the nearest one when it was drawn.
+  struct proposal {
+    std::int32_t point;
+    double distance;
+  };
+
+  // Proposals for centroid `step`, as many as `draws`; none where all potentials are 0.
+  std::vector<proposal> propose(std::uint64_t key, std::int64_t step, std::int32_t draws) const {
+    double const all = total();
+    std::vector<proposal> proposals;
+    for (std::int32_t l = 0; l < draws && all > 0; ++l) {
+      std::int32_t const point = first_above(random_unit(key, draw_counter(step, l)) * all);
+      proposals.push_back({point, nearest_[static_cast<std::size_t>(point)]});
+    }
+    return proposals;
+  }
+
+  // Points for centroid `step`: as many as `draws`, by way of the proposals where there are any, or
+  // the first one that is not chosen yet where all potentials are 0, or none.
+  std::vector<std::int32_t> draw(std::uint64_t key, std::int64_t step, std::int32_t draws,
+                                 std::vector<proposal> const& proposals = {}) const {
     double const all = total();
     std::vector<std::int32_t> drawn;
     if (all > 0) {
       for (std::int32_t l = 0; l < draws; ++l) {
-        drawn.push_back(first_above(random_unit(key, draw_counter(step, l)) * all));
+        auto const draw_by = [&](seed_draw what) {
+          return first_above(random_unit(key, draw_counter(step, l, what)) * all);
+        };
+        if (proposals.empty()) {
+          drawn.push_back(draw_by(seed_draw::first));
+          continue;
+        }
+        proposal const& own = proposals[static_cast<std::size_t>(l)];
+        auto const at = static_cast<std::size_t>(own.point);
+        double const unit = random_unit(key, draw_counter(step, l, seed_draw::kept));
+        bool const kept = is_kept(unit, own.distance, chosen_[at] ? 0 : nearest_[at]);
+        drawn.push_back(kept ? own.point : draw_by(seed_draw::again));
       }
     } else {
       auto const free = std::find(chosen_.begin(), chosen_.end(), false);
@@ -222,9 +251,13 @@ template <class P>
 std::vector<std::int32_t> plus_plus_rows(seed_draws<P>& draws, std::int64_t k,
                                          std::int32_t candidates, std::uint64_t key) {
   std::vector<std::int32_t> rows;
+  std::vector<typename seed_draws<P>::proposal> proposals;
   for (std::int64_t step = 0; step < k; ++step) {
-    std::vector<std::int32_t> const drawn = draws.draw(key, step, step == 0 ? 1 : candidates);
+    std::vector<std::int32_t> const drawn =
+        draws.draw(key, step, step == 0 ? 1 : candidates, proposals);
     if (drawn.empty()) break;
+    proposals.clear();
+    if (proposes(step, k, candidates)) proposals = draws.propose(key, step + 1, candidates);
     rows.push_back(draws.choose(drawn));
   }
   return rows;

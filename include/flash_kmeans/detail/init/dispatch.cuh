@@ -53,6 +53,7 @@ class seeding {
 
   // What the host does once, before anything is queued.
   void prepare() {
+    if (plus_plus_) plus_plus_->prepare();
     if (parallel_) parallel_->prepare();
   }
 

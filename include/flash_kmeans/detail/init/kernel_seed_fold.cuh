@@ -18,7 +18,6 @@ struct seed_fold_params {
   seed_points<T> points;
   seed_taken taken;
   int round;                   // -1: of the point that was drawn before the rounds
-  std::int32_t const* drawn;   // [b][2], that point is the second
   std::int32_t const* labels;  // [b][n], among the points of the round, then copies of the first
   std::int32_t* owners;        // [b][n], which of the taken points is the nearest
 };
@@ -38,7 +37,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSeedThreads)
     T const* const x = p.x.problem(b);
     acc const* const norms = p.norms + b * p.n;
     acc* const nearest = p.nearest + b * p.n;
-    std::int32_t const first = params.drawn[2 * b + 1];
+    std::int32_t const first = p.candidates(b)[0];
     std::int32_t const begin = is_first ? 0 : taken.end(b, params.round);
     std::int32_t const count = is_first ? 1 : taken.end(b, params.round + 1) - begin;
     if (is_first && j == 0 && threadIdx.x == 0) {

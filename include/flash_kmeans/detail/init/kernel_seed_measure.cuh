@@ -1,5 +1,6 @@
 // A step of k-means++ over all points: takes the last centroid into the distances, and sums what
-// potentials would be left if each of the step's candidates became the next centroid.
+// potentials would be left if each of the step's candidates became the next centroid. On the FMA
+// units; kernel_seed_pairs.cuh does the same on the tensor cores.
 //
 // The last centroid is multiplied once more, as a column beside the candidates: that costs no
 // memory traffic, and the distances to all candidates never leave the registers.
@@ -10,6 +11,7 @@
 #include "../config.cuh"
 #include "../ptx/grid_order.cuh"
 #include "../ptx/prefetch.cuh"
+#include "seed_fma.cuh"
 #include "seed_points.cuh"
 
 namespace flash_kmeans::detail {
@@ -18,7 +20,6 @@ inline namespace FLASH_KMEANS_ABI {
 template <class T>
 struct seed_measure_params {
   seed_points<T> points;
-  std::int32_t const* drawn;  // [b][1 + columns]: points, the last centroid and the candidates
   std::int32_t candidates;
   bool folds;                // there is a last centroid
   std::int32_t const* used;  // [b] or null: points from there on weigh nothing
@@ -36,10 +37,11 @@ __device__ void prefetch_rows(seed_points<T> const& p, T const* x, std::uint32_t
   for (std::int32_t at = 0; at < min(p.d, kLines * kLine); at += kLine) ptx::prefetch_l2(row + at);
 }
 
-template <class T, class Products>
+template <class T>
 FLASH_KMEANS_KERNEL void __launch_bounds__(kSeedThreads, 2)
     seed_measure_kernel(seed_measure_params<T> const params) {
   using acc = centroid_t<T>;
+  using Products = fma_products<T>;
   constexpr int kRows = Products::kRows, kColumns = Products::kColumns, kLanes = Products::kLanes;
   __shared__ T const* column_rows[Products::kWide];
   __shared__ acc column_norms[Products::kWide];
@@ -67,7 +69,8 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSeedThreads, 2)
       if (threadIdx.x < Products::kWide) {
         std::int32_t const column =
             min(base + static_cast<std::int32_t>(threadIdx.x), params.candidates);
-        std::int64_t const point = params.drawn[b * (1 + p.columns) + column];
+        std::int64_t const point =
+            column == 0 ? p.last_centroids(b)[0] : p.candidates(b)[column - 1];
         column_rows[threadIdx.x] = x + point * p.x.ld;
         column_norms[threadIdx.x] = norms[point];
       }

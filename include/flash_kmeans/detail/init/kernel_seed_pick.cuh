@@ -1,9 +1,10 @@
 // The end of a step of k-means++, one block a problem: the candidate that leaves the least becomes
-// a centroid, and the next step's candidates are drawn.
+// a centroid, and the next step's candidates are drawn. Where all proposals for that step are kept
+// and were measured beside the candidates, the next step ends here too.
 //
 // A draw goes down from runs of blocks to blocks, spans and points, always to the first whose
 // running sum exceeds what was drawn. Points of a span are measured again, to the same bits as by
-// seed_measure_kernel.
+// seed_measure_kernel and seed_pairs_kernel.
 #pragma once
 
 #include <cstdint>
@@ -24,25 +25,29 @@ struct seed_pick_params {
   using acc = centroid_t<T>;
   seed_points<T> points;
   device_matrix<acc> c;  // [b][k][d]
-  std::int32_t* drawn;   // [b][1 + columns]: points, the last centroid and the candidates
   // [b]: points before are centroids or never will be; -1 - j: no point is left, centroids from j on
   // repeat those before
   std::int32_t* cursors;
   problem_seeds seeds;
-  bool among_taken;         // the points are those that k-means|| took
-  std::int32_t step;        // the centroid that is chosen, -1: none
-  std::int32_t candidates;  // measured for it
-  std::int32_t draws;       // for the next one, 0: none
+  bool among_taken;   // the points are those that k-means|| took
+  bool pairs;         // candidates were measured with proposals
+  std::int32_t step;  // the centroid that is chosen, -1: none
+  std::int32_t k;
   std::int64_t b;
 };
 
-// The first of `count` values that lifts the running sum above `bound`, or the last one that is not
-// 0, by a warp; `before` is the running sum before it. Same arguments, same result on all lanes.
-__device__ __forceinline__ std::int32_t first_above(double const* values, std::int32_t stride,
-                                                    std::int32_t count, double bound,
-                                                    double& before) {
+// Where the running sum of `count` values exceeds `bound`: the first of them that lifts it above, or
+// the last one that is not 0; and the sum before it. By a warp: same arguments, same result on all
+// lanes.
+struct seed_found {
+  double before;
+  std::int32_t at;
+};
+
+__device__ __forceinline__ seed_found first_above(double const* values, std::int32_t stride,
+                                                  std::int32_t count, double bound, double before) {
   int const lane = threadIdx.x % 32;
-  std::int32_t found = 0;
+  seed_found found{before, 0};
   double running = before;
 #pragma unroll 1
   for (std::int32_t base = 0; base < count; base += 32) {
@@ -55,8 +60,8 @@ __device__ __forceinline__ std::int32_t first_above(double const* values, std::i
     if (some != 0) {
       int const at =
           above != 0 ? __ffs(static_cast<int>(above)) - 1 : 31 - __clz(static_cast<int>(some));
-      found = base + at;
-      before = at == 0 ? running : __shfl_sync(0xffffffffu, up_to, at);
+      found.at = base + at;
+      found.before = at == 0 ? running : __shfl_sync(0xffffffffu, up_to, at);
       if (above != 0) break;
     }
     running = __shfl_sync(0xffffffffu, through, 31);
@@ -68,69 +73,136 @@ template <class T, class Products>
 FLASH_KMEANS_KERNEL void __launch_bounds__(kSeedPickThreads, 1)
     seed_pick_kernel(seed_pick_params<T> const params) {
   using acc = centroid_t<T>;
-  constexpr int kWarps = kSeedPickThreads / 32, kRows = Products::kRows;
+  constexpr int kWarps = kSeedPickThreads / 32, kRows = Products::kRows, kTile = Products::kTile;
   constexpr std::int32_t kRun = 32, kRuns = kSeedBlocks / kRun;
   // First sums of runs of kRun blocks, by candidate; then potentials of points of a span, by draw.
-  constexpr int kTable = 64;
-  static_assert(kRuns <= kTable && kSeedSpan <= kTable);
+  constexpr int kTable = 64, kMostDraws = 2 * kMostCandidates;
+  static_assert(kRuns <= kTable && kTable == 64 && kSeedSpan <= kTable);
   __shared__ double table[kMostCandidates][kTable];
   __shared__ double totals[kMostCandidates];
-  __shared__ std::uint32_t drawn_spans[kMostCandidates];
-  __shared__ double sums_before[kMostCandidates];  // the running sum before the span
+  __shared__ std::int32_t drawn[kMostDraws];
+  __shared__ bool is_kept_here[kMostCandidates];
+  __shared__ std::uint32_t drawn_spans[kMostDraws];
+  __shared__ double sums_before[kMostDraws];  // the running sum before the span
   seed_points<T> const& p = params.points;
   int const lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   ptx::wait_for_grid_before();
   ptx::let_next_grid_start();
   auto const blocks = static_cast<std::int32_t>(p.blocks);
-  std::int32_t const run_count = ceil_div(blocks, kRun);
+  std::int32_t const run_count = ceil_div(blocks, kRun), most = p.most;
   for (std::int64_t b = blockIdx.x; b < params.b; b += gridDim.x) {
+    if (params.step >= 0 && params.step < p.chosen[b]) continue;  // with the step before
+    __syncthreads();  // the problem before this one is done
     T const* const x = p.x.problem(b);
     acc const* const norms = p.norms + b * p.n;
     acc* const nearest = p.nearest + b * p.n;
-    std::int32_t* const drawn = params.drawn + b * (1 + p.columns);
+    std::int32_t* const candidates = p.candidates(b);
 
-    __syncthreads();  // the problem before this one is done
-#pragma unroll 8
-    for (std::int32_t i = warp; i < params.candidates * run_count; i += kWarps) {
-      std::int32_t const candidate = i / run_count, run = i - candidate * run_count;
-      std::int32_t const own = run * kRun + lane;
-      double const value = own < blocks ? p.sums_of_blocks(b, candidate)[own] : 0;
-      double const sum = group_sum(value, 32);
-      if (lane == 0) table[candidate][run] = sum;
-    }
-    __syncthreads();
-    if (threadIdx.x < params.candidates) {
-      double total = 0;
-      for (std::int32_t run = 0; run < run_count; ++run) total += table[threadIdx.x][run];
-      totals[threadIdx.x] = total;
-    }
-    __syncthreads();
-    std::int32_t best = 0;
-    for (std::int32_t candidate = 1; candidate < params.candidates; ++candidate) {
-      if (totals[candidate] < totals[best]) best = candidate;
-    }
-    double const total = totals[best];
-    std::int64_t const chosen = params.step < 0 ? 0 : drawn[1 + best];
     std::int32_t const cursor = params.cursors[b];
-    T const* const chosen_row = x + chosen * p.x.ld;
-    __syncthreads();  // all have read what was drawn
+    // What was drawn, candidates and proposals.
+    for (std::int32_t l = threadIdx.x; l < 2 * most; l += kSeedPickThreads) {
+      drawn[l] = candidates[l];
+    }
+    std::uint64_t const problem_key = params.seeds.key(b);
+    std::uint64_t const key =
+        params.among_taken ? round_key(problem_key, kSeedRounds) : problem_key;
+
+    // The columns that are compared: candidates, then what the chosen one leaves with each proposal.
+    std::int32_t first_column = 0, count = params.step <= 0 ? 1 : most;
+    std::int32_t chosen = 0, also_chosen = 0, best = 0, next = params.step + 1;
+    double total = 0;
+    bool proposed = false, both = false;
+#pragma unroll 1
+    for (;;) {
+      std::int32_t const parts = ceil_div(run_count, 32);
+#pragma unroll 1
+      for (std::int32_t i = warp; i < count * parts; i += kWarps) {
+        std::int32_t const column = i / parts, runs = (i - column * parts) * 32;
+        double const* const sums = p.sums_of_blocks(b, first_column + column) + runs * kRun + lane;
+        std::int32_t const left = blocks - runs * kRun - lane;
+        double values[32];
+#pragma unroll
+        for (int run = 0; run < 32; ++run) values[run] = run * kRun < left ? sums[run * kRun] : 0;
+        scatter_sums<16>(values);
+        table[column][runs + lane] = values[0];
+      }
+      __syncthreads();
+#pragma unroll 1
+      for (std::int32_t column = warp; column < count; column += kWarps) {
+        double sum = lane < run_count ? table[column][lane] : 0;
+        if (lane + 32 < run_count) sum += table[column][lane + 32];
+        sum = group_sum(sum, 32);
+        if (lane == 0) totals[column] = sum;
+      }
+      __syncthreads();
+      best = 0;
+#pragma unroll 1
+      for (std::int32_t column = 1; column < count; ++column) {
+        if (totals[column] < totals[best]) best = column;
+      }
+      total = totals[best];
+      if (both) {
+        also_chosen = drawn[most + best];
+        ++next;
+        break;
+      }
+      if (params.step >= 0) chosen = also_chosen = drawn[best];
+
+      // Proposals whose distance to the chosen point lets them stand.
+      proposed = total > 0 && proposes(params.step, params.k, most);
+      if (!proposed) break;
+      for (std::int32_t tile = warp * kTile; tile < most; tile += kWarps * kTile) {
+        T const* rows[kRows];
+#pragma unroll
+        for (int r = 0; r < kRows; ++r) {
+          rows[r] = x + drawn[most + min(tile + Products::row(r), most - 1)] * p.x.ld;
+        }
+        acc results[kRows], same[kRows];
+        T const* const row = x + chosen * p.x.ld;
+        Products::column_products(results, same, rows, row, row, p);
+#pragma unroll
+        for (int r = 0; r < kRows; ++r) {
+          std::int32_t const l = tile + Products::row(r);
+          if (lane % Products::kLanes != 0 || l >= most) continue;
+          std::int32_t const point = drawn[most + l];
+          acc const before = nearest[point];
+          acc const now = Products::distance(results[r], norms[point], norms[chosen], p.cosine);
+          double const unit = random_unit(key, draw_counter(next, l, seed_draw::kept));
+          is_kept_here[l] = point != chosen && is_kept(unit, before, now < before ? now : before);
+        }
+      }
+      __syncthreads();
+      both = params.pairs;
+      for (std::int32_t l = 0; l < most; ++l) both = both && is_kept_here[l];
+      if (!both) break;
+      first_column = p.pair_column(best, 0);
+    }
+    std::int32_t const column = first_column + best;
+
     if (params.step >= 0) {
       acc* const centroids = params.c.problem(b);
-      acc* const to = centroids + params.step * params.c.ld;
       std::int32_t const found = -1 - cursor;  // where no point is left
-      for (std::int32_t i = threadIdx.x; i < p.d; i += kSeedPickThreads) {
-        if (cursor >= 0) {
-          to[i] = widen<acc>(chosen_row[i]);
-        } else {
-          to[i] = found > 0 ? centroids[params.step % found * params.c.ld + i] : acc{0};
+      for (std::int32_t step = params.step; step < next; ++step) {
+        T const* const from = x + (step == params.step ? chosen : also_chosen) * p.x.ld;
+        for (std::int32_t i = threadIdx.x; i < p.d; i += kSeedPickThreads) {
+          acc& to = centroids[step * params.c.ld + i];
+          if (cursor >= 0) {
+            to = widen<acc>(from[i]);
+          } else {
+            to = found > 0 ? centroids[step % found * params.c.ld + i] : acc{0};
+          }
         }
       }
       if (threadIdx.x == 0) {
-        drawn[0] = static_cast<std::int32_t>(chosen);
-        nearest[chosen] = kChosen<acc>;
+        p.last_centroids(b)[0] = chosen;
+        p.last_centroids(b)[1] = also_chosen;
+        p.chosen[b] = next;
+        nearest[chosen] = nearest[also_chosen] = kChosen<acc>;
       }
     }
-    if (params.draws == 0) continue;
+    if (next >= params.k) continue;
+    std::int32_t const own_draws = next == 0 ? 1 : most;
+    std::int32_t const draws = own_draws + (proposes(next, params.k, most) ? most : 0);
     __syncthreads();
 
     if (!(total > 0)) {
@@ -147,79 +219,108 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSeedPickThreads, 1)
         }
       }
       bool const some = at < p.n;
-      for (std::int32_t l = lane; l < params.draws; l += 32) {
-        drawn[1 + l] = some ? static_cast<std::int32_t>(at) : 0;
+      for (std::int32_t l = lane; l < draws; l += 32) {
+        candidates[l] = some ? static_cast<std::int32_t>(at) : 0;
       }
-      if (lane == 0) params.cursors[b] = some ? static_cast<std::int32_t>(at) : -2 - params.step;
+      if (lane == 0) params.cursors[b] = some ? static_cast<std::int32_t>(at) : -1 - next;
       continue;
     }
 
-    std::uint64_t const problem_key = params.seeds.key(b);
-    std::uint64_t const key =
-        params.among_taken ? round_key(problem_key, kSeedRounds) : problem_key;
+    // Proposals that stand are candidates without a draw.
+    bool const redraws = proposed && !both;
+    auto const is_drawn = [&](std::int32_t l) { return !redraws || !is_kept_here[l]; };
     auto const bound_of = [&](std::int32_t l) {
-      return random_unit(key, draw_counter(params.step + 1, l)) * total;
+      std::uint64_t const counter =
+          l < own_draws ? draw_counter(next, l, redraws ? seed_draw::again : seed_draw::first)
+                        : draw_counter(next + 1, l - own_draws);
+      return random_unit(key, counter) * total;
     };
 #pragma unroll 1
-    for (std::int32_t l = warp; l < params.draws; l += kWarps) {
+    for (std::int32_t l = warp; l < draws; l += kWarps) {
+      if (!is_drawn(l)) continue;
       double const bound = bound_of(l);
-      double before = 0;
-      std::int32_t const run = first_above(table[best], 1, run_count, bound, before);
-      std::int32_t const block =
-          run * kRun + first_above(p.sums_of_blocks(b, best) + run * kRun, 1,
-                                   min(kRun, blocks - run * kRun), bound, before);
-      std::int64_t const of_block = p.block / kSeedSpan, first = block * of_block;
-      std::int64_t const spans = p.spans - first < of_block ? p.spans - first : of_block;
-      std::int64_t const span =
-          first + first_above(p.sums_of_span(b, first) + best, p.columns,
-                              static_cast<std::int32_t>(spans), bound, before);
+      // Of runs, blocks and spans, each among those of the one before. One piece of code for all
+      // three: every step reads the kernel's code anew.
+      seed_found found{0, 0};
+      std::int64_t from = 0;
+#pragma unroll 1
+      for (int level = 0; level < 3; ++level) {
+        std::int64_t const of_block = p.block / kSeedSpan;
+        double const* const values = level == 0   ? table[best]
+                                     : level == 1 ? p.sums_of_blocks(b, column)
+                                                  : p.span_sums + b * p.spans * p.columns + column;
+        std::int64_t const end = level == 0   ? run_count
+                                 : level == 1 ? min(from + kRun, p.blocks)
+                                              : min(from + of_block, p.spans);
+        std::int32_t const stride = level == 2 ? p.columns : 1;
+        found = first_above(values + from * stride, stride, static_cast<std::int32_t>(end - from),
+                            bound, found.before);
+        from = (from + found.at) * (level == 0 ? kRun : level == 1 ? of_block : 1);
+      }
       if (lane == 0) {
-        drawn_spans[l] = static_cast<std::uint32_t>(span);
-        sums_before[l] = before;
+        drawn_spans[l] = static_cast<std::uint32_t>(from);
+        sums_before[l] = found.before;
       }
     }
-    __syncthreads();
 
-    constexpr std::int32_t kTiles = kSeedSpan / Products::kTile;
-    acc const chosen_norm = norms[chosen];
+    constexpr std::int32_t kTiles = kSeedSpan / kTile;
     auto const n = static_cast<std::uint32_t>(p.n);
+    // As many at a time as there is room in the table.
+    for (std::int32_t part = 0; part < draws; part += kMostCandidates) {
+      std::int32_t const part_draws = min(draws - part, kMostCandidates);
+      __syncthreads();
 #pragma unroll 1
-    for (std::int32_t i = warp; i < params.draws * kTiles; i += kWarps) {
-      std::int32_t const l = i / kTiles, tile = i % kTiles * Products::kTile;
-      std::uint32_t const first = drawn_spans[l] * kSeedSpan + tile;
-      T const* rows[kRows];
+      for (std::int32_t i = warp; i < part_draws * kTiles; i += kWarps) {
+        std::int32_t const l = i / kTiles, tile = i % kTiles * kTile;
+        if (!is_drawn(part + l)) continue;
+        std::uint32_t const first = drawn_spans[part + l] * kSeedSpan + tile;
+        T const* rows[kRows];
 #pragma unroll
-      for (int r = 0; r < kRows; ++r) {
-        rows[r] = x + min(first + Products::row(r), n - 1) * p.x.ld;
-      }
-      acc results[kRows];
-      if (params.step >= 0) Products::column_products(results, rows, chosen_row, p);
-#pragma unroll
-      for (int r = 0; r < kRows; ++r) {
-        std::uint32_t const row = first + Products::row(r);
-        if (lane % Products::kLanes != 0) continue;
-        double potential = 0;
-        if (row < n) {
-          acc near = nearest[row];
-          if (params.step < 0) {
-            near = near > 0 ? acc{1} : acc{0};
-          } else {
-            acc const last = Products::distance(results[r], norms[row], chosen_norm, p.cosine);
-            if (last < near) near = last;
-          }
-          potential = seed_potential(p.weight(b, row), near);
+        for (int r = 0; r < kRows; ++r) {
+          rows[r] = x + min(first + Products::row(r), n - 1) * p.x.ld;
         }
-        table[l][tile + Products::row(r)] = potential;
+        acc near[kRows];
+#pragma unroll
+        for (int r = 0; r < kRows; ++r) {
+          std::uint32_t const row = first + Products::row(r);
+          near[r] = row < n ? nearest[row] : acc{0};
+          if (params.step < 0) near[r] = near[r] > 0 ? acc{1} : acc{0};
+        }
+        if (params.step >= 0) {
+          acc results[kRows], others[kRows];
+          Products::column_products(results, others, rows, x + chosen * p.x.ld,
+                                    x + also_chosen * p.x.ld, p);
+#pragma unroll
+          for (int r = 0; r < kRows; ++r) {
+            acc const norm = norms[min(first + Products::row(r), n - 1)];
+            acc const one = Products::distance(results[r], norm, norms[chosen], p.cosine);
+            acc const other = Products::distance(others[r], norm, norms[also_chosen], p.cosine);
+            if (one < near[r]) near[r] = one;
+            if (other < near[r]) near[r] = other;
+          }
+        }
+#pragma unroll
+        for (int r = 0; r < kRows; ++r) {
+          std::uint32_t const row = first + Products::row(r);
+          if (lane % Products::kLanes != 0) continue;
+          double const potential = row < n ? seed_potential(p.weight(b, row), near[r]) : 0;
+          table[l][tile + Products::row(r)] = potential;
+        }
       }
-    }
-    __syncthreads();
+      __syncthreads();
 
 #pragma unroll 1
-    for (std::int32_t l = warp; l < params.draws; l += kWarps) {
-      double before = sums_before[l];
-      std::int64_t const point = std::int64_t{drawn_spans[l]} * kSeedSpan +
-                                 first_above(table[l], 1, kSeedSpan, bound_of(l), before);
-      if (lane == 0) drawn[1 + l] = static_cast<std::int32_t>(point);
+      for (std::int32_t l = warp; l < part_draws; l += kWarps) {
+        std::int32_t const draw = part + l;
+        if (!is_drawn(draw)) {
+          if (lane == 0) candidates[draw] = drawn[most + draw];
+          continue;
+        }
+        seed_found const found =
+            first_above(table[l], 1, kSeedSpan, bound_of(draw), sums_before[draw]);
+        std::int64_t const point = std::int64_t{drawn_spans[draw]} * kSeedSpan + found.at;
+        if (lane == 0) candidates[draw] = static_cast<std::int32_t>(point);
+      }
     }
   }
 }

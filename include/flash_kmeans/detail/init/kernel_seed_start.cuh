@@ -29,7 +29,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSeedThreads)
     std::int64_t const b = block / p.blocks, j = block - b * p.blocks;
     T const* const x = p.x.problem(b);
     auto const n = static_cast<std::uint32_t>(p.n);
-    if (j == 0 && threadIdx.x == 0) params.cursors[b] = 0;
+    if (j == 0 && threadIdx.x == 0) params.cursors[b] = p.chosen[b] = 0;
     p.for_own_spans(j, [&](std::uint32_t span) {
       double sum = 0;
 #pragma unroll 1

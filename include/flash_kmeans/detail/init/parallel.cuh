@@ -55,7 +55,10 @@ class parallel_seeding {
     weight_totals_ = memory.take<double>(b_);
   }
 
-  void prepare() { assignment_.prepare(); }
+  void prepare() {
+    assignment_.prepare();
+    choice_.prepare();
+  }
 
   void queue(problem_seeds const& seeds, cudaStream_t stream) const {
     seed_points<T> const& points = draws_.points();
@@ -64,7 +67,7 @@ class parallel_seeding {
       launch(sum_kernel<kSumThreads>, "sum_kernel", grid_for(b_), kSumThreads, stream,
              sum_params{points.block_sums, points.blocks, weight_totals_, 1, b_});
     }
-    draws_.queue_pick(masters_, seeds, false, -1, 1, 1, stream);
+    draws_.queue_pick(masters_, seeds, false, -1, 1, stream);
     queue_fold(-1, stream);
     assignment_.queue_points(stream);
     for (int round = 0; round < kSeedRounds; ++round) {
@@ -118,8 +121,7 @@ class parallel_seeding {
 
   void queue_fold(int round, cudaStream_t stream) const {
     launch(seed_fold_kernel<T>, "seed_fold_kernel", grid_for(draws_.points().count), kSeedThreads,
-           stream,
-           seed_fold_params<T>{draws_.points(), taken_, round, draws_.drawn(), labels_, owners_});
+           stream, seed_fold_params<T>{draws_.points(), taken_, round, labels_, owners_});
   }
 
   void queue_weights(cudaStream_t stream) const {

@@ -1,6 +1,7 @@
 // Launches of greedy k-means++: two kernels a centroid, each started while the one before it ends.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "../../types.hpp"
@@ -11,11 +12,13 @@
 #include "../seeding.hpp"
 #include "../workspace.cuh"
 #include "kernel_seed_measure.cuh"
+#include "kernel_seed_pairs.cuh"
 #include "kernel_seed_pick.cuh"
 #include "kernel_seed_start.cuh"
 #include "seed_fma.cuh"
 #include "seed_mma.cuh"
 #include "seed_points.cuh"
+#include "seed_stream.cuh"
 
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
@@ -40,7 +43,10 @@ class seed_draws {
     points_.weights = weights;
     points_.n = x.rows;
     points_.d = static_cast<std::int32_t>(x.cols);
-    points_.columns = most;
+    points_.most = most;
+    // Pairs have sums of their own.
+    pairs_ = is_half_v<T> && tensor_cores_ && most <= kMostPaired;
+    points_.columns = pairs_ ? most + most * most : most;
     points_.aligned = rows_aligned(x, 16);
     points_.cosine = plan.cosine;
     points_.block = seed_block(x.rows);
@@ -49,67 +55,86 @@ class seed_draws {
     points_.count = b_ * points_.blocks;
     points_.norms = memory.take<acc>(b_ * x.rows);
     points_.nearest = memory.take<acc>(b_ * x.rows);
-    points_.span_sums = memory.take<double>(b_ * points_.spans * most);
-    points_.block_sums = memory.take<double>(b_ * points_.blocks * most);
-    drawn_ = memory.take<std::int32_t>(b_ * (1 + most));
+    points_.span_sums = memory.take<double>(b_ * points_.spans * points_.columns);
+    points_.block_sums = memory.take<double>(b_ * points_.blocks * points_.columns);
+    points_.drawn = memory.take<std::int32_t>(b_ * (2 + 2 * most));
+    points_.chosen = memory.take<std::int32_t>(b_);
     cursors_ = memory.take<std::int32_t>(b_);
-    overlaps_ = has_clusters(seed_pick_kernel<T, fma_products<T>>);
+    overlaps_ = has_clusters(seed_measure_kernel<T>);
   }
 
   seed_points<T> const& points() const { return points_; }
 
-  // [b][1 + candidates]: the last centroid of every problem, then what the last draw gave.
-  std::int32_t const* drawn() const { return drawn_; }
   // [b], see seed_pick_params.
   std::int32_t const* cursors() const { return cursors_; }
 
+  // What the host does once, before anything is queued.
+  void prepare() {
+    if constexpr (is_half_v<T>) {
+      if (tensor_cores_) {
+        pairs_grid_ = resident_blocks(seed_pairs_kernel<T>, "seed_pairs_kernel", kSeedThreads,
+                                      seed_pairs_bytes(points_.d));
+      }
+    }
+  }
+
   // Before anything is drawn. Sums of weights lie where those of the first candidate lie later.
   void queue_start(cudaStream_t stream) const {
-    with_products<1>([&](auto products) {
+    with_products([&](auto products) {
       launch(seed_start_kernel<T, decltype(products)>, "seed_start_kernel", grid_for(points_.count),
              kSeedThreads, stream, seed_start_params<T>{points_, cursors_});
     });
   }
 
-  // What potentials the candidates would leave; folds: after the last centroid is taken in. used:
-  // [b] or null, points from there on weigh nothing.
-  void queue_measure(std::int32_t candidates, bool folds, std::int32_t const* used,
+  // What potentials the candidates of a step would leave, after the centroids before it are taken
+  // in. used: [b] or null, points from there on weigh nothing.
+  void queue_measure(std::int64_t step, std::int64_t k, std::int32_t const* used,
                      cudaStream_t stream) const {
-    with_products<2>([&](auto products) {
-      launch(seed_measure_kernel<T, decltype(products)>, "seed_measure_kernel",
-             grid_for(points_.count), kSeedThreads, stream,
-             seed_measure_params<T>{points_, drawn_, candidates, folds, used}, {0, 1, overlaps_});
-    });
+    std::int32_t const candidates = step == 0 ? 1 : points_.most;
+    if constexpr (is_half_v<T>) {
+      if (tensor_cores_) {
+        std::int64_t const share = ceil_div(points_.count, std::min(points_.count, pairs_grid_));
+        seed_pairs_params<T> const p{points_,
+                                     used,
+                                     static_cast<std::int32_t>(step),
+                                     candidates,
+                                     static_cast<std::uint32_t>(share),
+                                     pairs_ && proposes(step, k, points_.most)};
+        launch(seed_pairs_kernel<T>, "seed_pairs_kernel", ceil_div(points_.count, share),
+               kSeedThreads, stream, p, {seed_pairs_bytes(points_.d), 1, overlaps_});
+        return;
+      }
+    }
+    launch(seed_measure_kernel<T>, "seed_measure_kernel", grid_for(points_.count), kSeedThreads,
+           stream, seed_measure_params<T>{points_, candidates, step > 0, used}, {0, 1, overlaps_});
   }
 
-  // The best of the measured candidates becomes centroid `step`, or none for -1, and others are
+  // The best of the measured candidates becomes centroid `step` of k, or none for -1, and others are
   // drawn for the next.
   void queue_pick(matrix_view<acc> const& c, problem_seeds const& seeds, bool among_taken,
-                  std::int64_t step, std::int32_t candidates, std::int32_t draws,
-                  cudaStream_t stream) const {
+                  std::int64_t step, std::int64_t k, cudaStream_t stream) const {
     seed_pick_params<T> p{};
     p.points = points_;
     p.c = device_matrix<acc>(c);
-    p.drawn = drawn_;
     p.cursors = cursors_;
     p.seeds = seeds;
     p.among_taken = among_taken;
+    p.pairs = pairs_;
     p.step = static_cast<std::int32_t>(step);
-    p.candidates = candidates;
-    p.draws = draws;
+    p.k = static_cast<std::int32_t>(k);
     p.b = b_;
-    with_products<1>([&](auto products) {
+    with_products([&](auto products) {
       launch(seed_pick_kernel<T, decltype(products)>, "seed_pick_kernel", grid_for(b_),
              kSeedPickThreads, stream, p, {0, 1, overlaps_});
     });
   }
 
  private:
-  template <int Blocks, class Use>
+  template <class Use>
   void with_products(Use&& use) const {
     if constexpr (is_half_v<T>) {
       if (tensor_cores_) {
-        use(mma_products<T, Blocks>{});
+        use(mma_products<T>{});
         return;
       }
     }
@@ -119,8 +144,9 @@ class seed_draws {
   std::int64_t b_;
   bool tensor_cores_;
   bool overlaps_;
+  bool pairs_;  // two steps may share a pass
+  std::int64_t pairs_grid_ = 1;
   seed_points<T> points_{};
-  std::int32_t* drawn_;
   std::int32_t* cursors_;
 };
 
@@ -131,26 +157,23 @@ class plus_plus {
 
   plus_plus(matrix_view<T const> const& x, acc const* weights, matrix_view<acc> const& c,
             int candidates, seed_plan const& plan, arena& memory)
-      : c_(c),
-        candidates_(seed_candidates(candidates, c.rows)),
-        draws_(x, weights, candidates_, plan, memory) {}
+      : c_(c), draws_(x, weights, seed_candidates(candidates, c.rows), plan, memory) {}
+
+  void prepare() { draws_.prepare(); }
 
   // among_taken: the points are those that k-means|| took, as many as `used` says.
   void queue(problem_seeds const& seeds, bool among_taken, std::int32_t const* used,
              cudaStream_t stream) const {
     draws_.queue_start(stream);
-    draws_.queue_pick(c_, seeds, among_taken, -1, 1, 1, stream);
+    draws_.queue_pick(c_, seeds, among_taken, -1, c_.rows, stream);
     for (std::int64_t step = 0; step < c_.rows; ++step) {
-      std::int32_t const candidates = step == 0 ? 1 : candidates_;
-      draws_.queue_measure(candidates, step > 0, used, stream);
-      draws_.queue_pick(c_, seeds, among_taken, step, candidates,
-                        step + 1 < c_.rows ? candidates_ : 0, stream);
+      draws_.queue_measure(step, c_.rows, used, stream);
+      draws_.queue_pick(c_, seeds, among_taken, step, c_.rows, stream);
     }
   }
 
  private:
   matrix_view<acc> c_;
-  std::int32_t candidates_;
   seed_draws<T> draws_;
 };
 

@@ -36,13 +36,21 @@ struct fma_products {
     pairs<true>(sums, x, x, p);
   }
 
-  // Products of one column, the same on all lanes of a row and to the bit what products gives.
-  __device__ static void column_products(acc (&results)[kRows], T const* const (&x)[kRows],
-                                         T const* column, seed_points<T> const& p) {
+  // Products of two columns, which may be the same, on all lanes of a row and to the bit what
+  // products gives.
+  __device__ static void column_products(acc (&results)[kRows], acc (&others)[kRows],
+                                         T const* const (&x)[kRows], T const* first,
+                                         T const* second, seed_points<T> const& p) {
     T const* c[kRows];
 #pragma unroll
-    for (int i = 0; i < kRows; ++i) c[i] = column;
+    for (int i = 0; i < kRows; ++i) c[i] = first;
     pair_products(results, x, c, p);
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) {
+      c[i] = second;
+      others[i] = results[i];
+    }
+    if (second != first) pair_products(others, x, c, p);
   }
 
   // Products of rows with one other row each, likewise.
@@ -66,7 +74,7 @@ struct fma_products {
     }
 #pragma unroll
     for (int i = 0; i < kRows; ++i) {
-      scatter(sums[i]);
+      scatter_sums<kLanes / 2>(sums[i]);
 #pragma unroll
       for (int j = 0; j < kColumns; ++j) results[i][j] = sums[i][j];
     }
@@ -131,24 +139,6 @@ struct fma_products {
     }
 #pragma unroll
     for (int i = 0; i < kRows; ++i) sums[i] = group_sum(sums[i], kLanes);
-  }
-
-  // Sums over the lanes of a row, each lane left with its own columns in front: at every step it
-  // passes on the half that it will not own. The order of addition is that of group_sum.
-  __device__ static void scatter(acc (&sums)[kWide]) {
-#pragma unroll
-    for (int step = kLanes / 2; step > 0; step /= 2) {
-      int const half = step * kColumns;
-      bool const upper = (threadIdx.x & step) != 0;
-#pragma unroll
-      for (int j = 0; j < kWide / 2; ++j) {
-        if (j < half) {
-          acc const kept = upper ? sums[j + half] : sums[j];
-          acc const passed = upper ? sums[j] : sums[j + half];
-          sums[j] = kept + __shfl_xor_sync(0xffffffffu, passed, step);
-        }
-      }
-    }
   }
 };
 

@@ -18,19 +18,18 @@
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
 
-// Blocks: of 8 columns.
-template <class T, int Blocks>
+template <class T>
 struct mma_products {
   using acc = float;
-  static constexpr int kLanes = 4;             // of a row
-  static constexpr int kRows = 4;              // of a lane: two tiles of 16 rows
-  static constexpr int kWide = 8 * Blocks;     // columns of a call
-  static constexpr int kColumns = 2 * Blocks;  // of a lane
-  static constexpr int kTile = 32;             // rows of a warp
+  static constexpr int kLanes = 4;  // of a row
+  static constexpr int kRows = 4;   // of a lane: two tiles of 16 rows
+  static constexpr int kTile = 32;  // rows of a warp
+  static constexpr int V = 8;       // elements of 16 bytes
+  static constexpr int kChunk = kLanes * V;
 
-  // Where a lane's results lie.
+  // Which rows and columns (of 8) a lane's results belong to.
   __device__ static int row(int i) { return threadIdx.x % 32 / kLanes + 8 * i; }
-  __device__ static int column(int j) { return j / 2 * 8 + threadIdx.x % kLanes * 2 + j % 2; }
+  __device__ static int column(int j) { return threadIdx.x % kLanes * 2 + j; }
 
   // |x|^2 of the rows, the same on all their lanes; to the bit what products gives for equal rows.
   __device__ static void norms(acc (&squares)[kRows], T const* const (&x)[kRows],
@@ -55,28 +54,25 @@ struct mma_products {
     }
   }
 
-  // columns: kWide pointers in shared memory.
-  __device__ static void products(acc (&results)[kRows][kColumns], T const* const (&x)[kRows],
-                                  T const* const* columns, seed_points<T> const& p) {
-    T const* own[Blocks];
-#pragma unroll
-    for (int block = 0; block < Blocks; ++block) {
-      own[block] = columns[block * 8 + threadIdx.x % 32 / kLanes];
-    }
+  // Products of two columns, which may be the same, on the first lane of each row and to the bit
+  // what any other column gives.
+  __device__ static void column_products(acc (&results)[kRows], acc (&others)[kRows],
+                                         T const* const (&x)[kRows], T const* first,
+                                         T const* second, seed_points<T> const& p) {
+    T const* const column = threadIdx.x % 32 / kLanes == 1 ? second : first;
+    float sums[2][4] = {};
     constexpr int kAhead = 2;
-    multiply_all<kAhead>(results, x, own, p);
-  }
-
-  // Products of one column, the same on all lanes of a row and to the bit what products gives.
-  __device__ static void column_products(acc (&results)[kRows], T const* const (&x)[kRows],
-                                         T const* column, seed_points<T> const& p) {
-    static_assert(Blocks == 1);
-    T const* const own[1] = {column};
-    acc all[kRows][kColumns];
-    constexpr int kAhead = 4;
-    multiply_all<kAhead>(all, x, own, p);
+    for_chunks<kAhead>(x, p, [&](uint4 const(&a)[kRows], std::int32_t at, bool whole) {
+      uint4 const own =
+          whole ? *reinterpret_cast<uint4 const*>(column + at) : padded(column, at, p);
 #pragma unroll
-    for (int i = 0; i < kRows; ++i) results[i] = all[i][0];
+      for (int tile = 0; tile < 2; ++tile) multiply(sums[tile], a[2 * tile], a[2 * tile + 1], own);
+    });
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) {
+      results[i] = sums[i / 2][i % 2 * 2];
+      others[i] = sums[i / 2][i % 2 * 2 + 1];
+    }
   }
 
   // The distance of a row and a column with these norms. A difference that is no larger than what
@@ -87,10 +83,6 @@ struct mma_products {
     return squared <= 0x1p-22f * sum ? 0 : squared;
   }
 
- private:
-  static constexpr int V = 8;  // elements of 16 bytes
-  static constexpr int kChunk = kLanes * V;
-
   __device__ static uint4 padded(T const* row, std::int32_t at, seed_points<T> const& p) {
     pack<T, V> const loaded = load_padded<V>(row, at, p.d, p.aligned);
     uint4 bits;
@@ -99,31 +91,16 @@ struct mma_products {
     return bits;
   }
 
-  // own: of every block the column whose share is this lane's.
-  template <int Ahead>
-  __device__ static void multiply_all(acc (&results)[kRows][kColumns], T const* const (&x)[kRows],
-                                      T const* const (&own)[Blocks], seed_points<T> const& p) {
-    float sums[2][Blocks][4] = {};
-    for_chunks<Ahead>(x, p, [&](uint4 const(&a)[kRows], std::int32_t at, bool whole) {
-#pragma unroll
-      for (int block = 0; block < Blocks; ++block) {
-        uint4 const column =
-            whole ? *reinterpret_cast<uint4 const*>(own[block] + at) : padded(own[block], at, p);
-#pragma unroll
-        for (int tile = 0; tile < 2; ++tile) {
-          multiply(sums[tile][block], a[2 * tile], a[2 * tile + 1], column);
-        }
-      }
-    });
-#pragma unroll
-    for (int i = 0; i < kRows; ++i) {
-#pragma unroll
-      for (int j = 0; j < kColumns; ++j) {
-        results[i][j] = sums[i / 2][j / 2][i % 2 * 2 + j % 2];
-      }
-    }
+  // sums[16][8] += 32 features of 16 rows times those of 8 columns.
+  __device__ static void multiply(float (&sums)[4], uint4 const& upper, uint4 const& lower,
+                                  uint4 const& column) {
+#if FLASH_KMEANS_HAS_MMA_SYNC
+    ptx::mma_m16n8k16<T>(sums, {upper.x, lower.x, upper.y, lower.y}, column.x, column.y);
+    ptx::mma_m16n8k16<T>(sums, {upper.z, lower.z, upper.w, lower.w}, column.z, column.w);
+#endif
   }
 
+ private:
   // use(16 bytes of each row, their first feature, whether that many are there and aligned) over all
   // features. Ahead: chunks that are read at once.
   template <int Ahead, class Use>
@@ -154,19 +131,17 @@ struct mma_products {
 #pragma unroll 1
     for (; at < p.d; at += kChunk) {
       uint4 a[kRows];
-#pragma unroll
-      for (int i = 0; i < kRows; ++i) a[i] = padded(x[i], at + own, p);
+      // One piece of code for all rows.
+#pragma unroll 1
+      for (int i = 0; i < kRows; ++i) {
+        uint4 const bits = padded(i < 2 ? i == 0 ? x[0] : x[1] : i == 2 ? x[2] : x[3], at + own, p);
+        if (i == 0) a[0] = bits;
+        if (i == 1) a[1] = bits;
+        if (i == 2) a[2] = bits;
+        if (i == 3) a[3] = bits;
+      }
       use(a, at + own, false);
     }
-  }
-
-  // sums[16][8] += 32 features of 16 rows times those of 8 columns.
-  __device__ static void multiply(float (&sums)[4], uint4 const& upper, uint4 const& lower,
-                                  uint4 const& column) {
-#if FLASH_KMEANS_HAS_MMA_SYNC
-    ptx::mma_m16n8k16<T>(sums, {upper.x, lower.x, upper.y, lower.y}, column.x, column.y);
-    ptx::mma_m16n8k16<T>(sums, {upper.z, lower.z, upper.w, lower.w}, column.z, column.w);
-#endif
   }
 };
 

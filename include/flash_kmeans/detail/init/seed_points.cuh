@@ -38,12 +38,17 @@ struct seed_points {
   acc* norms;                // [b][n], |x|^2; for cosine 1/|x|
   acc* nearest;              // [b][n], distance to the nearest centroid: infinite before the first,
                              // 0 of a point that is not drawn (see good), kChosen of a centroid
-  double* span_sums;         // [b][spans][columns], potentials if a candidate became a centroid
+  double* span_sums;         // [b][spans][columns], potentials if a candidate became a centroid;
+                             // after these, if two of them did, see pair_column
   double* block_sums;        // [b][columns][blocks]
+  std::int32_t* drawn;       // [b][2 + 2 most]: the last two centroids, of one step or of two;
+                             // candidates of a step, and proposals for the next
+  std::int32_t* chosen;      // [b], centroids that are chosen
   std::int64_t n;
   std::int32_t d;
-  std::int32_t columns;
-  bool aligned;  // rows start on 16 bytes
+  std::int32_t most;     // candidates of a step
+  std::int32_t columns;  // sums of a span
+  bool aligned;          // rows start on 16 bytes
   bool cosine;
   std::int64_t block, blocks, spans;  // points of a block; of a problem
   std::int64_t count;                 // blocks over all problems
@@ -61,6 +66,17 @@ struct seed_points {
 
   // Whether a point with this norm may be a centroid where nothing is left to draw by.
   __device__ bool is_point(acc norm) const { return cosine ? norm > 0 : norm - norm == 0; }
+
+  __device__ std::int32_t* last_centroids(std::int64_t b) const {
+    return drawn + b * (2 + 2 * most);
+  }
+  __device__ std::int32_t* candidates(std::int64_t b) const { return last_centroids(b) + 2; }
+  __device__ std::int32_t* proposals(std::int64_t b) const { return candidates(b) + most; }
+
+  // Where the sum lies of what is left by a candidate and a proposal together.
+  __device__ std::int32_t pair_column(std::int32_t candidate, std::int32_t proposal) const {
+    return most + candidate * most + proposal;
+  }
 
   // use(span) for the spans of a block of points that this warp takes.
   template <class Use>
