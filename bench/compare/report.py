@@ -54,7 +54,9 @@ class Table:
                      for row in results["rows"] if row["verb"] == verb}
         self.shapes, seen = [], set()
         for row in results["rows"]:
-            if row["verb"] == verb and row["shape"]["name"] not in seen:
+            # Where the time was used up before a shape's first row, the list below says so.
+            if row["verb"] == verb and row["status"] != "not run" \
+                    and row["shape"]["name"] not in seen:
                 seen.add(row["shape"]["name"])
                 self.shapes.append(shapes.from_dict(row["shape"]))
         # A peer without a time in this verb has no column; the list below says why.

@@ -107,6 +107,13 @@ class Text(unittest.TestCase):
         self.assertIn("- faiss, fit, failed: because (shape1048576)", text)
         self.assertIn("- torch, fit, refused: because (shape33554432)", text)
 
+    def test_shapes_that_were_not_run_are_listed_and_have_no_line(self):
+        left = row("flash_kmeans", status="not run", n=1 << 25)
+        both = results(row("flash_kmeans"), left, row("torch", status="not run"))
+        self.assertEqual([shape.n for shape in report.Table(both, "fit").shapes], [1 << 20])
+        self.assertIn("- flash_kmeans, fit, not run: because (shape33554432)",
+                      report.markdown(both))
+
     def test_a_line_that_does_not_install_anything_is_not_shown(self):
         facts = {**peers.make("cuml", "cpu").facts(), "missing": "does not run on cpu"}
         self.assertEqual(report.missing(facts, "cpu"), "missing: cuML: does not run on cpu")

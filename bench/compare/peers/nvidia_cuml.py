@@ -11,7 +11,7 @@ class CuMl(Peer):
     install = "pip install 'cuml-cu13==26.6.*'"
     types = ("float", "double")
     verbs = ("fit",)
-    most_flops = 1e14
+    most_flops = 2e14
     synchronises = "each iteration"
     first_call = "loads its kernels"
     extra_work = "one more assignment, since labels and inertia belong to the returned centroids"

@@ -11,7 +11,7 @@ class CuVs(Peer):
     install = "pip install 'cuvs-cu13==26.6.*'"
     types = ("float", "double")
     verbs = ("assign", "fit")
-    most_flops = 1e14
+    most_flops = 2e14
     synchronises = "each iteration"
     first_call = "loads its kernels"
     extra_work = "an assignment also computes the inertia"
@@ -36,11 +36,12 @@ class CuVs(Peer):
 
     def assign(self):
         from cuvs.cluster.kmeans import predict
-        self.found = [predict(self.parameters, x, c).labels for x, c in zip(self.x, self.now)]
+        self.found = [predict(self.parameters, x, c)[0] for x, c in zip(self.x, self.now)]
 
     def fit(self):
         from cuvs.cluster.kmeans import fit
-        done = [int(fit(self.parameters, x, centroids=c).n_iter) for x, c in zip(self.x, self.now)]
+        # Centroids, inertia and iterations.
+        done = [int(fit(self.parameters, x, centroids=c)[2]) for x, c in zip(self.x, self.now)]
         self.done = sum(done) / len(done)
 
     def labels(self):
