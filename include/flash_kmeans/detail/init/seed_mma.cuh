@@ -31,7 +31,7 @@ struct mma_products {
   __device__ static int row(int i) { return threadIdx.x % 32 / kLanes + 8 * i; }
   __device__ static int column(int j) { return threadIdx.x % kLanes * 2 + j; }
 
-  // |x|^2 of the rows, the same on all their lanes; to the bit what products gives for equal rows.
+  // |x|^2 of the rows, the same on all their lanes; to the bit what products of equal rows are.
   __device__ static void norms(acc (&squares)[kRows], T const* const (&x)[kRows],
                                seed_points<T> const& p) {
     float sums[2][2][4] = {};  // both tiles times their upper and lower rows
