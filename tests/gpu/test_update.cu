@@ -111,12 +111,13 @@ TYPED_TEST(update, small_exact) { expect_exact<TypeParam>(small_shapes()); }
 
 TYPED_TEST(update, large_exact) { expect_exact<TypeParam>(large_shapes()); }
 
-// Up to 2048 buckets, k and the one for labels outside, are sorted by counting, by one block or by a
-// cluster of them; more by two digits, or by three from 2^22 on.
+// Points of up to 2048 clusters are sorted by counting, by one block or by a cluster of them; of more
+// by two digits, or by three above 2^22. Labels outside have a bucket that no digit may take for
+// another, which powers of two would.
 TYPED_TEST(update, small_every_way_to_sort) {
   using T = TypeParam;
   for (std::int64_t const n : {std::int64_t{129}, std::int64_t{5000}}) {
-    for (std::int64_t const k : {1, 2, 100, 255, 256, 1024, 2047, 2048, 3000, 60000, 70000}) {
+    for (std::int64_t const k : {1, 2, 100, 255, 256, 1024, 2047, 2048, 3000, 4096, 65536, 70000}) {
       SCOPED_TRACE(text("n ", n, ", k ", k));
       std::vector<std::int32_t> labels = random_labels(2 * n, k, 91);
       for (std::size_t i = 0; i < labels.size(); i += 11) labels[i] = i % 2 == 0 ? -1 : 1 << 30;
@@ -153,7 +154,7 @@ TYPED_TEST(update, small_three_digits_to_sort) {
 TYPED_TEST(update, large_spans_are_counted) {
   using T = TypeParam;
   for (shape const& s : {shape{70001, 300, 1}, shape{300000, 7, 2}, shape{140000, 2047, 1},
-                         shape{200000, 5000, 1}}) {
+                         shape{140000, 1024, 1}, shape{200000, 5000, 1}, shape{200000, 4096, 1}}) {
     SCOPED_TRACE(text(s));
     std::vector<std::int32_t> labels = random_labels(3 * s.n, s.k, 181);
     for (std::size_t i = 0; i < labels.size(); i += 13) labels[i] = -1;
@@ -218,24 +219,27 @@ TYPED_TEST(update, large_two_million_points) {
 
 TYPED_TEST(update, small_labels_out_of_range_are_ignored) {
   using T = TypeParam;
-  std::int64_t const n = 1000, k = 7;
-  matrix const x = integer_points(n, 24, 21), c = integer_points(k, 24, 22);
-  std::vector<std::int32_t> labels = random_labels(n, k, 23);
-  std::int32_t const outside[] = {-1,
-                                  static_cast<std::int32_t>(k),
-                                  8,
-                                  15,
-                                  1 << 20,
-                                  std::numeric_limits<std::int32_t>::max(),
-                                  std::numeric_limits<std::int32_t>::min()};
-  for (std::size_t i = 0; i < labels.size(); i += 3) labels[i] = outside[i % std::size(outside)];
-  expect_exact<T>(x, labels, c);
-  // None is left: nothing moves.
-  auto const none = run_update<T>(x, std::vector<std::int32_t>(static_cast<std::size_t>(n), -7), c);
-  EXPECT_TRUE(same_bits(none.centroids, to_type<centroid_of<T>>(c)));
-  EXPECT_EQ(none.shift, 0);
-  EXPECT_TRUE(index_matches(none.index, 0, n, k,
-                            std::vector<std::int32_t>(static_cast<std::size_t>(n), -7)));
+  std::int64_t const n = 1000;
+  for (std::int64_t const k : {7, 8}) {
+    SCOPED_TRACE(text("k ", k));
+    matrix const x = integer_points(n, 24, 21), c = integer_points(k, 24, 22);
+    std::vector<std::int32_t> labels = random_labels(n, k, 23);
+    std::int32_t const outside[] = {-1,
+                                    static_cast<std::int32_t>(k),
+                                    9,
+                                    15,
+                                    1 << 20,
+                                    std::numeric_limits<std::int32_t>::max(),
+                                    std::numeric_limits<std::int32_t>::min()};
+    for (std::size_t i = 0; i < labels.size(); i += 3) labels[i] = outside[i % std::size(outside)];
+    expect_exact<T>(x, labels, c);
+    // None is left: nothing moves.
+    std::vector<std::int32_t> const nowhere(static_cast<std::size_t>(n), -7);
+    auto const none = run_update<T>(x, nowhere, c);
+    EXPECT_TRUE(same_bits(none.centroids, to_type<centroid_of<T>>(c)));
+    EXPECT_EQ(none.shift, 0);
+    EXPECT_TRUE(index_matches(none.index, 0, n, k, nowhere));
+  }
 }
 
 // NaN in a point reaches the mean of its own cluster alone, and a point without a cluster none.

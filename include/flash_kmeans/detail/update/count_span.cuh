@@ -10,8 +10,8 @@
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
 
-// One block a span; the last one of a group to end adds up the group. Points: as in sort_span.cuh.
-// bucket_counts: shared, [buckets]. By all `threads` of the block.
+// One block a span; the last one of a group to end adds up the group, pairs of buckets. Points: as in
+// sort_span.cuh. bucket_counts: shared, [buckets]. By all `threads` of the block.
 template <class Points>
 __device__ void count_span(counting_params const& p, Points const& points, std::uint32_t problem,
                            std::uint32_t span, std::uint32_t threads,
@@ -47,11 +47,11 @@ __device__ void count_span(counting_params const& p, Points const& points, std::
   if (!is_last_block(p.counted_spans + problem * p.groups() + group, members)) return;
   std::uint32_t* const group_counts = p.counts_of_group(problem, group);
   std::uint32_t const* const rows = p.counts_of(problem, first);
-  for (std::uint32_t j = threadIdx.x; j < p.buckets; j += threads) {
+  for (std::uint32_t j = threadIdx.x; j < p.buckets / 2 * 2; j += threads) {
     std::uint32_t of[kSpansOfGroup], total = 0;
 #pragma unroll
     for (std::uint32_t s = 0; s < kSpansOfGroup; ++s) {
-      of[s] = s < members ? __ldcg(rows + s * p.buckets + j) : 0;
+      of[s] = s < members ? __ldcg(rows + s * p.stride + j) : 0;
     }
 #pragma unroll
     for (std::uint32_t s = 0; s < kSpansOfGroup; ++s) total += of[s];

@@ -38,7 +38,7 @@ class centroid_update {
         group_(group_size(b_, x.rows, c.rows + 1)),
         multiprocessors_(multiprocessors()),
         overlaps_(has_clusters(count_kernel<kCountThreads>)),
-        sort_(group_, x.rows, c.rows, c.rows + 1, multiprocessors_, overlaps_, memory),
+        sort_(group_, x.rows, c.rows, multiprocessors_, overlaps_, memory),
         balance_(rules.size_ratio, b_, x.rows, c.rows, rules.rows.scales, memory),
         gaps_(rules.empty, b_, x.rows, c.rows, rules.rows.scales, memory) {
     // Halves of clusters are sums with factors.

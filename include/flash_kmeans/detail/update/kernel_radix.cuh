@@ -21,7 +21,7 @@ inline namespace FLASH_KMEANS_ABI {
 inline constexpr int kDigitMostBits = 11;
 
 struct radix_params {
-  counting_params digit;     // of every digit; its buckets are the values of one
+  counting_params digit;     // of every digit; its buckets are the values of one, and an empty rest
   std::uint32_t* order[2];   // [problems][n] points; after the last digit the first is right
   std::uint32_t* bucket[2];  // [problems][n] of those points
   std::uint32_t* offsets;    // [problems][buckets + 1]
@@ -36,6 +36,7 @@ template <bool First>
 class digit_points {
  public:
   static constexpr int kRounds = 8;  // items are on their way in registers
+  static constexpr bool kRest = false;
 
   // What is sorted: bucket and point.
   using item = uint2;
@@ -90,7 +91,7 @@ class digit_points {
     return of_all + std::int64_t{problem_} * p_.digit.n;
   }
   __device__ std::uint32_t digit_of(std::uint32_t bucket) const {
-    return bucket >> digit_ * p_.digit_bits & (p_.digit.buckets - 1);
+    return bucket >> digit_ * p_.digit_bits & (p_.digit.rest() - 1);
   }
   __device__ auto wholes() const {
     if constexpr (First) {

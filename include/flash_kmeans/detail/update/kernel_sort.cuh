@@ -13,7 +13,7 @@ inline namespace FLASH_KMEANS_ABI {
 
 // One block a span.
 template <int MostThreads, int Bits, bool Together>
-FLASH_KMEANS_KERNEL void __launch_bounds__(MostThreads, Bits > 11 ? 1 : kSortBlocks)
+FLASH_KMEANS_KERNEL void __launch_bounds__(MostThreads, kSortBlocks)
     sort_kernel(counting_params const p) {
   ptx::wait_for_grid_before();
   ptx::let_next_grid_start();

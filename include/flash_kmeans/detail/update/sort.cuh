@@ -21,32 +21,32 @@ inline namespace FLASH_KMEANS_ABI {
 
 class point_sort {
  public:
-  // For groups of up to `problems` problems of n points in `buckets` buckets. overlaps: kernels may
-  // be launched so.
-  point_sort(std::int64_t problems, std::int64_t n, std::int64_t k, std::int64_t buckets,
-             std::int64_t multiprocessors, bool overlaps, arena& memory)
+  // For groups of up to `problems` problems of n points in k clusters. overlaps: kernels may be
+  // launched so.
+  point_sort(std::int64_t problems, std::int64_t n, std::int64_t k, std::int64_t multiprocessors,
+             bool overlaps, arena& memory)
       : n_(static_cast<std::uint32_t>(n)),
         k_(static_cast<std::uint32_t>(k)),
-        buckets_(static_cast<std::uint32_t>(buckets)),
+        buckets_(static_cast<std::uint32_t>(k + 1)),
         overlaps_(overlaps) {
     std::int64_t const count = problems * n;
     order_[0] = memory.take<std::uint32_t>(count);
-    offsets_ = memory.take<std::uint32_t>(problems * (buckets + 1));
+    offsets_ = memory.take<std::uint32_t>(problems * (buckets_ + 1));
     std::int64_t const shared = most_shared_bytes();
     counted_ = buckets_;
     if (!fits_at_once(shared)) {
       int const bits = bits_for(buckets_);
       digits_ = bits <= 2 * kDigitMostBits ? 2 : 3;
       digit_bits_ = ceil_div(bits, digits_);
-      counted_ = 1u << digit_bits_;
+      counted_ = (1u << digit_bits_) + 1;
       order_[1] = memory.take<std::uint32_t>(count);
       for (std::uint32_t*& of : bucket_) of = memory.take<std::uint32_t>(count);
     }
     cut_into_spans(kSortBlocksOfSm * multiprocessors / problems, shared);
-    counts_ = memory.take<std::uint32_t>(problems * spans_ * counted_);
+    counts_ = memory.take<std::uint32_t>(problems * spans_ * stride());
     if (!together_) {
       groups_ = ceil_div(spans_, kSpansOfGroup);
-      group_counts_ = memory.take<std::uint32_t>(problems * groups_ * counted_);
+      group_counts_ = memory.take<std::uint32_t>(problems * groups_ * stride());
     }
   }
 
@@ -81,6 +81,7 @@ class point_sort {
     p.n = n_;
     p.k = k_;
     p.buckets = counted_;
+    p.stride = stride();
     p.span = span_;
     p.spans = spans_;
     p.tile = tile_;
@@ -90,16 +91,17 @@ class point_sort {
     } else {
       queue_counting(p, problems, stream);
     }
-    return {order_[0], offsets_, n_, k_, buckets_, first};
+    return {order_[0], offsets_, n_, k_, first};
   }
 
  private:
   // Whether one counting sort is the better one (measured on an H200) and fits: shared memory has to
   // hold counts of kFewestWarps at least.
   bool fits_at_once(std::int64_t shared) const {
-    constexpr std::int64_t kMostBuckets = 2049, kFewestWarps = 4;  // clusters and one more
-    return buckets_ <= kMostBuckets && shared_bytes_of(kFewestWarps) <= shared;
+    constexpr std::int64_t kMostClusters = 2048, kFewestWarps = 4;
+    return k_ <= kMostClusters && shared_bytes_of(kFewestWarps) <= shared;
   }
+  std::uint32_t stride() const { return round_up(counted_, 2u); }
   std::int64_t shared_bytes_of(std::int64_t warps) const {
     return sort_shared_bytes(counted_, warps, tile_of(warps), item_bytes());
   }
@@ -177,11 +179,10 @@ class point_sort {
       constexpr int kBits = decltype(bits)::value, kThreads = 32 * kSortWarps;
       return together_ ? sort_kernel<kThreads, kBits, true> : sort_kernel<kThreads, kBits, false>;
     };
-    int const bits = bits_for(buckets_);
+    int const bits = bits_for(k_);
     if (bits <= 8) return of(std::integral_constant<int, 8>{});
     if (bits <= 10) return of(std::integral_constant<int, 10>{});
-    if (bits <= 11) return of(std::integral_constant<int, 11>{});
-    return of(std::integral_constant<int, 12>{});
+    return of(std::integral_constant<int, 11>{});
   }
 
   auto radix_kernel_of_bits() const -> void (*)(radix_params) {
@@ -197,7 +198,7 @@ class point_sort {
   std::uint32_t* offsets_;
   int warps_ = 0;          // of a block
   bool together_ = false;  // spans of a problem are one cluster of blocks
-  std::uint32_t counted_;  // buckets that are counted at once: all, or the values of a digit
+  std::uint32_t counted_;  // buckets that are counted at once: all, or those of a digit
   std::uint32_t span_ = 0, spans_ = 0, tile_ = 0, groups_ = 0;
   std::uint32_t* counts_ = nullptr;
   std::uint32_t* group_counts_ = nullptr;

@@ -37,9 +37,9 @@ constexpr std::int64_t sort_shared_bytes(std::int64_t buckets, std::int64_t warp
   return 8 * buckets + (counts > sorted ? counts : sorted);
 }
 
-// Bits: that hold a bucket. Together: all spans of a problem are blocks of one cluster and have one
-// tile each. Otherwise count_span has counted them. Points: whose buckets, and what becomes of them
-// (counted_points of counting.cuh, or one like it).
+// Bits: that hold a bucket other than the rest. Together: all spans of a problem are blocks of one
+// cluster and have one tile each. Otherwise count_span has counted them. Points: whose buckets, and
+// what becomes of them (counted_points of counting.cuh, or one like it).
 template <int Bits, bool Together, class Points>
 class sort_span {
  public:
@@ -66,7 +66,7 @@ class sort_span {
     std::uint32_t* const own = p_.counts_of(problem_, span_);
     std::uint32_t ranked[Points::kRounds];
     rank(begin, end, ranked);
-    place_in_tile([&](std::uint32_t j, std::uint32_t start, std::uint32_t count) {
+    auto const counted = [&](std::uint32_t j, std::uint32_t start, std::uint32_t count) {
       if constexpr (Together) {
         shift()[j] = 0u - start;
         own[j] = count;
@@ -74,7 +74,9 @@ class sort_span {
         shift()[j] = base()[j] - start;
         base()[j] += count;
       }
-    });
+    };
+    std::uint32_t const known = place_in_tile(counted);
+    if constexpr (Points::kRest) place_rest(known, end - begin, ranked, counted);
     __syncthreads();
     put_in_places(begin, end, ranked);
     if constexpr (Together) {
@@ -97,7 +99,7 @@ class sort_span {
   __device__ void rank(std::uint32_t begin, std::uint32_t end,
                        std::uint32_t (&ranked)[Points::kRounds]) {
     auto* const words = count_words();
-    for (std::uint32_t i = threadIdx.x; i < warps() * stride() / 2; i += threads()) words[i] = 0;
+    for (std::uint32_t i = threadIdx.x; i < warps() * p_.stride / 2; i += threads()) words[i] = 0;
     std::uint32_t const points = warp_points(begin, end), from = begin + warp() * points;
     auto const bucket_of = points_.buckets();
 #pragma unroll
@@ -106,24 +108,26 @@ class sort_span {
       ranked[r] = r * 32 < points && i < end ? bucket_of(i) : 0;
     }
     __syncthreads();
-    std::uint16_t* const own = counts();
+    std::uint16_t* const own = counts(warp());
+    std::uint32_t const rest = p_.rest();
 #pragma unroll
     for (int r = 0; r < Points::kRounds; ++r) {
       if (r * 32 >= points) break;
       std::uint32_t const bucket = ranked[r];
-      bool const inside = from + r * 32 + lane() < end;
-      std::uint32_t const earlier = count_points(own, bucket, inside, Bits);
+      bool const known = from + r * 32 + lane() < end && bucket < rest;
+      std::uint32_t const earlier = count_points(own, bucket, known, Bits);
       ranked[r] = bucket << 16 | earlier;
     }
     __syncthreads();
   }
 
-  // Step 2. counted(bucket, its first place in the tile, its points in the tile). Threads take two
-  // neighbouring buckets at a time, here and in find_bases.
+  // Step 2. counted(bucket, its first place in the tile, its points in the tile), but for the rest.
+  // Returns how many points that is. Threads take two neighbouring buckets at a time, here and in
+  // find_bases.
   template <class Counted>
-  __device__ void place_in_tile(Counted&& counted) {
+  __device__ std::uint32_t place_in_tile(Counted&& counted) {
     auto* const words = count_words();
-    std::uint32_t const pairs = stride() / 2;
+    std::uint32_t const pairs = (p_.rest() + 1) / 2, words_of_warp = p_.stride / 2;
     std::uint32_t before = 0;
     for (std::uint32_t first = 0; first < pairs; first += threads()) {
       std::uint32_t const pair = first + threadIdx.x;
@@ -131,7 +135,7 @@ class sort_span {
       std::uint32_t count = 0;
 #pragma unroll 8
       for (std::uint32_t w = 0; w < warps(); ++w) {
-        count += inside ? words[w * pairs + pair] : 0;
+        count += inside ? words[w * words_of_warp + pair] : 0;
       }
       std::uint32_t const low = count & 0xffffu, high = count >> 16;
       std::uint32_t all;
@@ -139,22 +143,51 @@ class sort_span {
       before += all;
       if (!inside) continue;
       std::uint32_t place = (start + low) << 16 | start;
-      constexpr std::uint32_t kRead = 4;
+      constexpr std::uint32_t kRead = Points::kRounds / 4;
       for (std::uint32_t from = 0; from < warps(); from += kRead) {
         std::uint32_t of[kRead];
 #pragma unroll
         for (std::uint32_t w = 0; w < kRead; ++w) {
-          of[w] = from + w < warps() ? words[(from + w) * pairs + pair] : 0;
+          of[w] = from + w < warps() ? words[(from + w) * words_of_warp + pair] : 0;
         }
 #pragma unroll
         for (std::uint32_t w = 0; w < kRead; ++w) {
-          if (from + w < warps()) words[(from + w) * pairs + pair] = place;
+          if (from + w < warps()) words[(from + w) * words_of_warp + pair] = place;
           place += of[w];
         }
       }
       counted(2 * pair, start, low);
-      if (2 * pair + 1 < p_.buckets) counted(2 * pair + 1, start + low, high);
+      if (2 * pair + 1 < p_.rest()) counted(2 * pair + 1, start + low, high);
     }
+    return before;
+  }
+
+  // Step 2 for the rest, whose points come last in the tile, from place `first` on.
+  template <class Counted>
+  __device__ void place_rest(std::uint32_t first, std::uint32_t points,
+                             std::uint32_t (&ranked)[Points::kRounds], Counted&& counted) {
+    std::uint32_t const rest = p_.rest();
+    if (first < points) {
+      __syncthreads();  // the rest may have shared a word
+      std::uint32_t earlier = 0;
+#pragma unroll
+      for (int r = 0; r < Points::kRounds; ++r) {
+        bool const inside = ranked[r] >> 16 == rest;
+        std::uint32_t const same = __ballot_sync(0xffffffffu, inside);
+        if (inside) ranked[r] = rest << 16 | (earlier + __popc(same & ((1u << lane()) - 1)));
+        earlier += __popc(same);
+      }
+      if (lane() == 0) counts(warp())[rest] = static_cast<std::uint16_t>(earlier);
+      __syncthreads();
+    }
+    if (threadIdx.x != 0) return;
+    std::uint32_t place = first;
+    for (std::uint32_t w = 0; place < points && w < warps(); ++w) {
+      std::uint32_t const count = counts(w)[rest];
+      counts(w)[rest] = static_cast<std::uint16_t>(place);
+      place += count;
+    }
+    if (Together || first < points) counted(rest, first, points - first);
   }
 
   // found(bucket, place in `order` of its first point in this span).
@@ -165,30 +198,38 @@ class sort_span {
     std::uint32_t const first_span = group * kSpansOfGroup;
     std::uint32_t const spans = Together ? p_.spans : span_ - first_span;
     auto const begins = points_.begins();
+    std::uint32_t const rest = p_.rest();
     std::uint32_t before = 0;
-    for (std::uint32_t first = 0; first < p_.buckets; first += 2 * threads()) {
+    for (std::uint32_t first = 0; first < rest; first += 2 * threads()) {
       std::uint32_t const pair = first + 2 * threadIdx.x;
       std::uint32_t count[2] = {}, earlier[2] = {};
+      if (pair < rest) {
+        // rows_before: of these rows, so many are of earlier spans.
+        auto const add_rows = [&](std::uint32_t const* row, std::uint32_t rows, bool in_all,
+                                  std::uint32_t rows_before) {
+          row += pair;
+          constexpr std::uint32_t kRead = Points::kRounds / 2;  // at once
+          for (std::uint32_t from = 0; from < rows; from += kRead) {
+            uint2 of[kRead];
 #pragma unroll
-      for (std::uint32_t i = 0; i < 2; ++i) {
-        std::uint32_t const j = pair + i;
-        if (j >= p_.buckets) break;
-        if constexpr (!Together) {
-          std::uint32_t const* const of_groups = p_.counts_of_group(problem_, 0) + j;
-#pragma unroll 8
-          for (std::uint32_t g = 0; g < p_.groups(); ++g) {
-            std::uint32_t const of = __ldcg(of_groups + g * p_.buckets);
-            count[i] += of;
-            earlier[i] += g < group ? of : 0;
+            for (std::uint32_t r = 0; r < kRead; ++r, row += p_.stride) {
+              of[r] = {};
+              if (from + r < rows) of[r] = __ldcg(reinterpret_cast<uint2 const*>(row));
+            }
+#pragma unroll
+            for (std::uint32_t r = 0; r < kRead; ++r) {
+              bool const is_before = from + r < rows_before;
+              if (in_all) count[0] += of[r].x, count[1] += of[r].y;
+              earlier[0] += is_before ? of[r].x : 0;
+              earlier[1] += is_before ? of[r].y : 0;
+            }
           }
+        };
+        if constexpr (!Together) {
+          add_rows(p_.counts_of_group(problem_, 0), p_.groups(), true, group);
         }
-        std::uint32_t const* const of_spans = p_.counts_of(problem_, first_span) + j;
-#pragma unroll 8
-        for (std::uint32_t s = 0; s < spans; ++s) {
-          std::uint32_t const of = __ldcg(of_spans + s * p_.buckets);
-          if (Together) count[i] += of;
-          earlier[i] += first_span + s < span_ ? of : 0;
-        }
+        add_rows(p_.counts_of(problem_, first_span), spans, Together, span_ - first_span);
+        if (pair + 1 == rest) count[1] = 0;
       }
       std::uint32_t all;
       std::uint32_t offset = before + block_exclusive_sum(count[0] + count[1], all);
@@ -196,13 +237,26 @@ class sort_span {
 #pragma unroll
       for (std::uint32_t i = 0; i < 2; ++i) {
         std::uint32_t const j = pair + i;
-        if (j >= p_.buckets) break;
+        if (j >= rest) break;
         found(j, offset + earlier[i]);
         if (span_ == 0) begins(j, offset, count[i]);
         offset += count[i];
       }
     }
-    if (span_ == 0 && threadIdx.x == 0) points_.end();
+    // The rest, by one warp.
+    if (!Points::kRest || warp() != 0) return;
+    if (before < p_.n) {
+      std::uint32_t const* const of_rest = p_.counts_of(problem_, 0) + rest;
+      std::uint32_t earlier = 0;
+      for (std::uint32_t s = lane(); s < span_; s += 32) {
+        earlier += __ldcg(of_rest + std::int64_t{s} * p_.stride);
+      }
+      earlier = group_sum(earlier, 32);
+      if (lane() == 0) found(rest, before + earlier);
+    }
+    if (span_ != 0 || lane() != 0) return;
+    begins(rest, before, p_.n - before);
+    points_.end();
   }
 
   // Step 3.
@@ -210,7 +264,7 @@ class sort_span {
                                 std::uint32_t (&ranked)[Points::kRounds]) {
     std::uint32_t const points = warp_points(begin, end), from = warp() * points;
     std::uint32_t const count = end - begin;
-    std::uint16_t const* const own = counts();
+    std::uint16_t const* const own = counts(warp());
 #pragma unroll
     for (int r = 0; r < Points::kRounds; ++r) {
       if (r * 32 >= points || from + r * 32 + lane() >= count) break;
@@ -242,16 +296,14 @@ class sort_span {
   static __device__ std::uint32_t lane() { return threadIdx.x % 32; }
   static __device__ std::uint32_t warp() { return threadIdx.x / 32; }
 
-  __device__ std::uint32_t stride() const { return (p_.buckets + 1) / 2 * 2; }
   __device__ std::uint32_t* base() const {
     extern __shared__ std::uint32_t shared_words[];
     return shared_words;
   }
   __device__ std::uint32_t* shift() const { return base() + p_.buckets; }
   __device__ std::uint32_t* count_words() const { return shift() + p_.buckets; }
-  // Of this warp.
-  __device__ std::uint16_t* counts() const {
-    return reinterpret_cast<std::uint16_t*>(count_words()) + warp() * stride();
+  __device__ std::uint16_t* counts(std::uint32_t warp) const {
+    return reinterpret_cast<std::uint16_t*>(count_words()) + warp * p_.stride;
   }
   __device__ auto* sorted() const {
     return reinterpret_cast<typename Points::item*>(count_words());

@@ -10,21 +10,20 @@ inline namespace FLASH_KMEANS_ABI {
 
 // A group is as many problems as 32-bit positions allow; usually it is the whole batch. Problem g
 // of the group is problem `first` + g of the call. Bucket j holds the points of cluster j; bucket
-// k, where there is one, those whose label is outside [0, k), which count nowhere.
+// k those whose label is outside [0, k), which count nowhere.
 struct sorted_points {
-  std::uint32_t const* order;    // [problems][n] points, ascending inside a bucket
-  std::uint32_t const* offsets;  // [problems][buckets + 1] where buckets begin in order; the last
-                                 // one is n
+  std::uint32_t const* order;  // [problems][n] points, ascending inside a bucket
+  std::uint32_t const*
+      offsets;  // [problems][k + 2] where buckets begin in order; the last one is n
   std::uint32_t n;
   std::uint32_t k;
-  std::uint32_t buckets;  // k or k + 1
   std::int64_t first;
 
   __device__ std::uint32_t const* order_of(std::uint32_t problem) const {
     return order + std::int64_t{problem} * n;
   }
   __device__ std::uint32_t const* offsets_of(std::uint32_t problem) const {
-    return offsets + std::int64_t{problem} * (buckets + 1);
+    return offsets + std::int64_t{problem} * (k + 2);
   }
 };
 
