@@ -237,12 +237,12 @@ class assignment {
     launch_distances(p, stream);
   }
 
-  // Mends labels without computing distances.
-  void queue_mend(mended_labels const& mended, cudaStream_t stream) const {
+  // Mends labels without computing distances. overlaps: kernels may be launched so.
+  void queue_mend(mended_labels const& mended, bool overlaps, cudaStream_t stream) const {
     std::int64_t const points = shape_.b * shape_.n;
     launch(mend_kernel<kMendThreads>, "mend_kernel",
            grid_for(ceil_div<std::int64_t>(points, kMendThreads)), kMendThreads, stream,
-           mend_params{mended, shape_.n, points});
+           mend_params{mended, shape_.n, points}, {0, 1, overlaps});
   }
 
   // Distances of every point to `count` labelled masters: labels and distances [b][n][count].

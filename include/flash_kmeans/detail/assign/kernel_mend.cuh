@@ -1,9 +1,10 @@
-// Mends labels where no distances are computed after a fit.
+// Mends labels after a fit where nobody else looks at them.
 #pragma once
 
 #include <cstdint>
 
 #include "../config.cuh"
+#include "../ptx/grid_order.cuh"
 #include "mended_labels.cuh"
 
 namespace flash_kmeans::detail {
@@ -18,6 +19,8 @@ struct mend_params {
 
 template <int Threads>
 FLASH_KMEANS_KERNEL void __launch_bounds__(Threads) mend_kernel(mend_params const p) {
+  ptx::wait_for_grid_before();
+  ptx::let_next_grid_start();
   std::int64_t const threads = std::int64_t{gridDim.x} * Threads;
   for (std::int64_t i = std::int64_t{blockIdx.x} * Threads + threadIdx.x; i < p.points;
        i += threads) {

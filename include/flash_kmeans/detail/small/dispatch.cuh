@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "../../types.hpp"
+#include "../assign/mended_labels.cuh"
 #include "../config.cuh"
 #include "../device_matrix.cuh"
 #include "../launch.cuh"
@@ -41,13 +42,15 @@ class small_fit {
 
   assign_kernel kernel() const { return is_half_v<T> ? assign_kernel::sm80 : assign_kernel::simt; }
 
-  // Iterations until convergence, or as many as this. labels: [b][n], of the last one.
-  void queue(std::int32_t* labels, centroid_params<T> const& centroid, std::int32_t iterations,
-             cudaStream_t stream) const {
+  // Iterations until convergence, or as many as this. labels: [b][n], of the last one. mended: the
+  // labels, or nothing.
+  void queue(std::int32_t* labels, mended_labels const& mended, centroid_params<T> const& centroid,
+             std::int32_t iterations, cudaStream_t stream) const {
     small_params<T> p{};
     p.x = device_matrix<T const>(x_);
     p.aligned = rows_aligned(x_, 16);
     p.labels = labels;
+    p.mended = mended;
     p.centroid = centroid;
     p.layout = layout_;
     p.n = static_cast<std::uint32_t>(x_.rows);

@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "../../types.hpp"
+#include "../assign/mended_labels.cuh"
 #include "../config.cuh"
 #include "../device_matrix.cuh"
 #include "../math.hpp"
@@ -32,6 +33,7 @@ struct small_params {
   device_matrix<T const> x;  // [b][n][d]
   bool aligned;              // rows of x start on 16 bytes
   std::int32_t* labels;      // [b][n], of the last iteration
+  mended_labels mended;      // the same, or nothing
   centroid_params<T> centroid;
   small_layout layout;
   std::uint32_t n;
@@ -51,6 +53,8 @@ class small_block {
         rank_(blockIdx.x % p.layout.blocks),
         begin_(min(rank_ * p.layout.span, p.n)),
         points_(min(p.layout.span, p.n - begin_)),
+        of_warp_(max(round_up(ceil_div(points_, warps()), 32u), 32u)),
+        warps_used_(ceil_div(points_, of_warp_)),
         k_(p.centroid.k) {}
 
   __device__ void fit() {
@@ -75,6 +79,7 @@ class small_block {
       if (shift <= threshold) break;
     }
     if (rank_ == 0 && threadIdx.x == 0) p_.centroid.state.step(b_, shift, i);
+    if (p_.mended.labels != nullptr) mend();
   }
 
  private:
@@ -147,6 +152,12 @@ class small_block {
     }
   }
 
+  __device__ void mend() {
+    for (std::uint32_t i = threadIdx.x; i < points_; i += blockDim.x) {
+      if (labels()[i] >= k_) p_.mended.mend(b_, p_.n, begin_ + i);
+    }
+  }
+
   // Step 1.
   __device__ void search() {
     std::int32_t* const labels = p_.labels + b_ * p_.n + begin_;
@@ -165,8 +176,7 @@ class small_block {
 
   // Step 2. Warps take neighbouring points, 32 at a time, and count those of each cluster.
   __device__ void sort() {
-    std::uint32_t const of_warp = round_up(ceil_div(points_, warps()), 32u);
-    std::uint32_t const from = warp() * of_warp;
+    std::uint32_t const from = warp() * of_warp_;
     std::uint16_t* const own = counts() + warp() * k_;
     for (std::uint32_t j = lane(); j < k_; j += 32) own[j] = 0;
     __syncthreads();  // labels are known
@@ -174,21 +184,29 @@ class small_block {
     std::uint32_t picks[kSmallRounds];  // cluster << 16 | earlier points of this warp in it
 #pragma unroll
     for (std::uint32_t r = 0; r < kSmallRounds; ++r) {
-      if (r * 32 >= of_warp) break;
+      if (r * 32 >= of_warp_) break;
       std::uint32_t const i = from + r * 32 + lane();
-      bool const inside = i < points_ && labels()[i] < k_;
-      std::uint32_t const j = inside ? labels()[i] : 0;
+      std::uint32_t const label = i < points_ ? labels()[i] : k_;
+      bool const inside = label < k_;
+      std::uint32_t const j = inside ? label : 0;
       std::uint32_t const earlier = count_points(own, j, inside, bits);
       picks[r] = inside ? j << 16 | earlier : kAll;
     }
     __syncthreads();
     for (std::uint32_t j = threadIdx.x; j < k_; j += blockDim.x) {
       std::uint32_t before = 0;
-#pragma unroll 4
-      for (std::uint32_t w = 0; w < warps(); ++w) {
-        std::uint32_t const count = counts()[w * k_ + j];
-        counts()[w * k_ + j] = static_cast<std::uint16_t>(before);
-        before += count;
+      constexpr std::uint32_t kRead = 4;  // at once
+      for (std::uint32_t w = 0; w < warps_used_; w += kRead) {
+        std::uint32_t of[kRead];
+#pragma unroll
+        for (std::uint32_t u = 0; u < kRead; ++u) {
+          of[u] = w + u < warps_used_ ? counts()[(w + u) * k_ + j] : 0;
+        }
+#pragma unroll
+        for (std::uint32_t u = 0; u < kRead; ++u) {
+          if (w + u < warps_used_) counts()[(w + u) * k_ + j] = static_cast<std::uint16_t>(before);
+          before += of[u];
+        }
       }
       places()[j].at = static_cast<std::uint16_t>(before);
     }
@@ -197,7 +215,7 @@ class small_block {
     __syncthreads();
 #pragma unroll
     for (std::uint32_t r = 0; r < kSmallRounds; ++r) {
-      if (r * 32 >= of_warp) break;
+      if (r * 32 >= of_warp_) break;
       if (picks[r] == kAll) continue;
       std::uint32_t const j = picks[r] >> 16, earlier = picks[r] & 0xffffu;
       list()[places()[j].at + own[j] + earlier] =
@@ -294,9 +312,10 @@ class small_block {
 
   // Step 4. A warp moves a centroid.
   __device__ void move() {
-    for (std::uint32_t of = warp(); of * l_.blocks + rank_ < k_; of += warps()) {
-      std::uint32_t const j = of * l_.blocks + rank_;
-      std::uint32_t const count = lane() < l_.blocks ? inbox_points()[lane() * l_.owned + of] : 0;
+    for (std::uint32_t of_owned = warp(); of_owned * l_.blocks + rank_ < k_; of_owned += warps()) {
+      std::uint32_t const j = of_owned * l_.blocks + rank_;
+      std::uint32_t const count =
+          lane() < l_.blocks ? inbox_points()[lane() * l_.owned + of_owned] : 0;
       std::uint32_t const points = group_sum(count, 32);
       double moved = 0;
       if (points > 0) {
@@ -305,10 +324,23 @@ class small_block {
           std::uint32_t const i = base + lane() * kQuad;
           bool const inside = i < l_.ld;
           double sum[kQuad] = {};
-#pragma unroll 2
-          for (std::uint32_t s = 0; s < l_.blocks; ++s) {
-            if (__shfl_sync(kAll, count, s) == 0 || !inside) continue;
-            add_rows(sum, inbox() + (s * l_.owned + of) * l_.ld + i, 1, 0);
+          constexpr std::uint32_t kRead = 4;  // at once; what has no points is not there
+          for (std::uint32_t s = 0; s < l_.blocks; s += kRead) {
+            quad of[kRead];
+#pragma unroll
+            for (std::uint32_t u = 0; u < kRead; ++u) {
+              bool const sent = __shfl_sync(kAll, count, s + u) != 0;
+              of[u] = {};
+              if (sent && inside) {
+                of[u] = *reinterpret_cast<quad const*>(inbox() +
+                                                       ((s + u) * l_.owned + of_owned) * l_.ld + i);
+              }
+            }
+#pragma unroll
+            for (std::uint32_t u = 0; u < kRead; ++u) {
+#pragma unroll
+              for (int v = 0; v < kQuad; ++v) sum[v] += static_cast<double>(of[u].values[v]);
+            }
           }
           quad const old = inside ? *master_at(j, i) : quad{};
           auto const to = centroid.move(static_cast<std::int32_t>(i), old, sum);
@@ -379,7 +411,9 @@ class small_block {
   small_params<T> const& p_;
   small_layout const& l_;
   std::int64_t b_;
-  std::uint32_t rank_, begin_, points_, k_;
+  std::uint32_t rank_, begin_, points_;
+  std::uint32_t of_warp_, warps_used_;  // points that a warp sorts; warps that have any
+  std::uint32_t k_;
 };
 
 template <class T>

@@ -87,7 +87,8 @@ __device__ void search_tensor_cores(small_layout const& l, unsigned char const* 
 
 #endif
 
-// The same for every type. A lane takes a few points and centroids at a time; l.searchers neighbouring lanes share their points.
+// The same for every type. A lane takes a few points and centroids at a time; l.searchers
+// neighbouring lanes share their points.
 template <class T, class Found>
 __device__ void search_simt(small_layout const& l, unsigned char const* memory,
                             std::uint32_t points, std::uint32_t k, Found&& found) {
