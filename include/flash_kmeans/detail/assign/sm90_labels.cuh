@@ -36,19 +36,16 @@ struct sm90_labels {
 
   __device__ int row(int h) const { return thread / 32 * 16 + h * 8 + thread % 32 / 4; }
 
-  __device__ void write(sm90_found const& found, std::uint32_t row,
-                        best_score<float> const& nearest) const {
-    if (row < static_cast<std::uint32_t>(p.n)) {
-      p.labels[found.problem * p.n + row] = nearest.label(p.none);
-    }
+  __device__ void write(sm90_found const& found, std::uint32_t row, std::int32_t nearest) const {
+    if (row < static_cast<std::uint32_t>(p.n)) p.labels[found.problem * p.n + row] = nearest;
   }
 
   __device__ __forceinline__ void write(sm90_found found) const {
     found.best.share();
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
-      std::int32_t const nearest = found.best.nearest(h);
-      if (thread % 4 == 0) write(found, found.row + row(h), {found.best.score[h], nearest});
+      std::int32_t const nearest = found.best.nearest(h, p.none);
+      if (thread % 4 == 0) write(found, found.row + row(h), nearest);
     }
   }
 
@@ -64,7 +61,7 @@ struct sm90_labels {
     found.best.share();
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
-      std::int32_t const nearest = found.best.nearest(h);
+      std::int32_t const nearest = found.best.nearest(h, p.none);
       if (thread % 4 == 0) partials[slot * stride + row(h)] = {found.best.score[h], nearest};
     }
     sm90_sharers const sharers = scalars->sharers[begins ? 1 : 0];
@@ -85,7 +82,7 @@ struct sm90_labels {
             partials + (2 * i + (i == sharers.first ? 1 : 0)) * stride + thread;
         all.merge(__ldcg(&partial->score), __ldcg(&partial->index));
       }
-      write(found, found.row + thread, all);
+      write(found, found.row + thread, all.label(p.none));
     }
   }
 };

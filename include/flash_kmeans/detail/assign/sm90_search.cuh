@@ -30,13 +30,13 @@ struct sm90_best {
     }
   }
 
-  // Index of the row's best, 0 where nothing exceeded -inf. After share().
-  __device__ std::int32_t nearest(int h) const {
+  // Index of the row's best, `none` where that is not finite. After share().
+  __device__ std::int32_t nearest(int h, std::int32_t none) const {
     constexpr std::int32_t kNone = 0x7fffffff;
-    std::int32_t lowest = own[h] == score[h] && own[h] > -kInfinity<float> ? index[h] : kNone;
+    std::int32_t lowest = own[h] == score[h] && fabsf(own[h]) < kInfinity<float> ? index[h] : kNone;
     lowest = min(lowest, __shfl_xor_sync(0xffffffffu, lowest, 1));
     lowest = min(lowest, __shfl_xor_sync(0xffffffffu, lowest, 2));
-    return lowest == kNone ? 0 : lowest;
+    return lowest == kNone ? none : lowest;
   }
 };
 
