@@ -30,7 +30,7 @@ class simt_nearest : public nearest_units<T> {
   using typename nearest_units<T>::params;
   using typename nearest_units<T>::shared;
 
-  __device__ simt_nearest(params const& p, shared&, std::int64_t rows) : p_(p), rows_(rows) {}
+  __device__ simt_nearest(params const& p, shared&, std::int32_t rows) : p_(p), rows_(rows) {}
 
   template <int Steps, int, class Step, class Row>
   __device__ void take(Step&& step, Row&&) {
@@ -53,7 +53,7 @@ class simt_nearest : public nearest_units<T> {
 
  private:
   params const& p_;
-  std::int64_t rows_;
+  std::int32_t rows_;
   best_score<acc> best_[Slots];
 };
 
@@ -82,9 +82,9 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSimtThreads, std::is_same_v<T, doubl
     std::int64_t const b = unit.tile / p.tiles_per_problem;
     if (p.skips(b)) continue;
     std::int64_t const first = (unit.tile - b * p.tiles_per_problem) * t.n;
-    std::int64_t const rows = p.n - first;
-    T const* const x = p.x.problem(b) + first * p.x.ld;
-    T const* const c = p.c.problem(b);
+    auto const rows = static_cast<std::int32_t>(min(p.n - first, std::int64_t{t.n}));
+    T const* const x = points::first_of(p.x.problem(b) + first * p.x.ld, p.x.ld);
+    T const* const c = centroids::first_of(p.c.problem(b), p.c.ld);
     acc const* const bias = p.bias + b * p.bias_stride;
 
     Search search(p, search_space, rows);

@@ -45,9 +45,9 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSimtThreads)
     std::int64_t const b = number / p.tiles_per_problem, own = number - b * p.tiles_per_problem;
     std::int64_t const first = own / p.k_tiles * t.n;
     std::int32_t const k0 = static_cast<std::int32_t>(own % p.k_tiles) * t.k;
-    std::int64_t const rows = p.n - first;
-    T const* const x = p.x.problem(b) + first * p.x.ld;
-    acc const* const c = p.c.problem(b) + k0 * p.c.ld;
+    auto const rows = static_cast<std::int32_t>(min(p.n - first, std::int64_t{t.n}));
+    T const* const x = points::first_of(p.x.problem(b) + first * p.x.ld, p.x.ld);
+    acc const* const c = centroids::first_of(p.c.problem(b) + k0 * p.c.ld, p.c.ld);
 
     acc sums[kN][kK] = {}, squares[kN] = {};
     points next_x;

@@ -25,17 +25,23 @@ template <class T, class Acc, int Rows, int Features>
 struct simt_operand {
   static constexpr int kRowsAtOnce = kSimtThreads / Features;
   static constexpr int kValues = Rows / kRowsAtOnce;
-  static constexpr int kPitch = Rows + 4;  // keeps 16-byte alignment and spreads the banks
+  // Keeps rows aligned to 16 bytes and spreads the banks.
+  static constexpr int kPitch = Rows + 16 / sizeof(Acc);
 
   Acc values[kValues];
 
-  // Rows from `rows` on and features from `features` on are zero.
-  __device__ void read(T const* base, std::int64_t ld, std::int64_t rows, std::int32_t features) {
-    int const column = threadIdx.x % Features, row = threadIdx.x / Features;
+  // What this thread reads first of a matrix.
+  static __device__ T const* first_of(T const* base, std::int64_t ld) {
+    return base + threadIdx.x / Features * ld + threadIdx.x % Features;
+  }
+
+  // at: first_of the tile. Rows from `rows` on and features from `features` on are zero.
+  __device__ void read(T const* at, std::int64_t ld, std::int32_t rows, std::int32_t features) {
+    auto const column = static_cast<int>(threadIdx.x % Features);
+    rows -= static_cast<int>(threadIdx.x / Features);
 #pragma unroll
-    for (int i = 0; i < kValues; ++i) {
-      int const r = row + i * kRowsAtOnce;
-      values[i] = r < rows && column < features ? widen<Acc>(base[r * ld + column]) : Acc{0};
+    for (int i = 0; i < kValues; ++i, at += kRowsAtOnce * ld) {
+      values[i] = i * kRowsAtOnce < rows && column < features ? widen<Acc>(*at) : Acc{0};
     }
   }
 
