@@ -93,8 +93,14 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kVarianceThreads, 2)
 #pragma unroll
           for (int r = 0; r < kRows; ++r) {
             std::int64_t const at = from + r * teams + team;
-            values[r] = at < last ? value_at(at, i) : acc{0};
+            values[r] = at < last ? widen<acc>(x[at * p.x.ld + i]) : acc{0};
             rows += at < last;
+          }
+          if (p.scales != nullptr) {  // apart, so that all reads are on their way
+#pragma unroll
+            for (int r = 0; r < kRows; ++r) {
+              if (r < rows) values[r] *= p.scales[b * p.n + from + r * teams + team];
+            }
           }
           if (count == 0) {
             acc first_sum = 0;
