@@ -76,14 +76,15 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSeedPickThreads, 1)
   constexpr int kWarps = kSeedPickThreads / 32, kRows = Products::kRows, kTile = Products::kTile;
   constexpr std::int32_t kRun = 32, kRuns = kSeedBlocks / kRun;
   // First sums of runs of kRun blocks, by candidate; then potentials of points of a span, by draw.
-  constexpr int kTable = 64, kMostDraws = 2 * kMostCandidates;
+  constexpr int kTable = 64;
+  static_assert(2 * kMostPaired <= kMostCandidates);  // draws of a step, proposals included
   static_assert(kRuns <= kTable && kTable == 64 && kSeedSpan <= kTable);
   __shared__ double table[kMostCandidates][kTable];
   __shared__ double totals[kMostCandidates];
-  __shared__ std::int32_t drawn[kMostDraws];
+  __shared__ std::int32_t drawn[2 * kMostCandidates];
   __shared__ bool is_kept_here[kMostCandidates];
-  __shared__ std::uint32_t drawn_spans[kMostDraws];
-  __shared__ double sums_before[kMostDraws];  // the running sum before the span
+  __shared__ std::uint32_t drawn_spans[kMostCandidates];
+  __shared__ double sums_before[kMostCandidates];  // the running sum before the span
   seed_points<T> const& p = params.points;
   int const lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   ptx::wait_for_grid_before();
@@ -265,62 +266,56 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSeedPickThreads, 1)
 
     constexpr std::int32_t kTiles = kSeedSpan / kTile;
     auto const n = static_cast<std::uint32_t>(p.n);
-    // As many at a time as there is room in the table.
-    for (std::int32_t part = 0; part < draws; part += kMostCandidates) {
-      std::int32_t const part_draws = min(draws - part, kMostCandidates);
-      __syncthreads();
+    __syncthreads();
 #pragma unroll 1
-      for (std::int32_t i = warp; i < part_draws * kTiles; i += kWarps) {
-        std::int32_t const l = i / kTiles, tile = i % kTiles * kTile;
-        if (!is_drawn(part + l)) continue;
-        std::uint32_t const first = drawn_spans[part + l] * kSeedSpan + tile;
-        T const* rows[kRows];
+    for (std::int32_t i = warp; i < draws * kTiles; i += kWarps) {
+      std::int32_t const l = i / kTiles, tile = i % kTiles * kTile;
+      if (!is_drawn(l)) continue;
+      std::uint32_t const first = drawn_spans[l] * kSeedSpan + tile;
+      T const* rows[kRows];
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        rows[r] = x + min(first + Products::row(r), n - 1) * p.x.ld;
+      }
+      acc near[kRows];
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        std::uint32_t const row = first + Products::row(r);
+        near[r] = row < n ? nearest[row] : acc{0};
+        if (params.step < 0) near[r] = near[r] > 0 ? acc{1} : acc{0};
+      }
+      if (params.step >= 0) {
+        acc results[kRows], others[kRows];
+        Products::column_products(results, others, rows, x + chosen * p.x.ld,
+                                  x + also_chosen * p.x.ld, p);
 #pragma unroll
         for (int r = 0; r < kRows; ++r) {
-          rows[r] = x + min(first + Products::row(r), n - 1) * p.x.ld;
-        }
-        acc near[kRows];
-#pragma unroll
-        for (int r = 0; r < kRows; ++r) {
-          std::uint32_t const row = first + Products::row(r);
-          near[r] = row < n ? nearest[row] : acc{0};
-          if (params.step < 0) near[r] = near[r] > 0 ? acc{1} : acc{0};
-        }
-        if (params.step >= 0) {
-          acc results[kRows], others[kRows];
-          Products::column_products(results, others, rows, x + chosen * p.x.ld,
-                                    x + also_chosen * p.x.ld, p);
-#pragma unroll
-          for (int r = 0; r < kRows; ++r) {
-            acc const norm = norms[min(first + Products::row(r), n - 1)];
-            acc const one = Products::distance(results[r], norm, norms[chosen], p.cosine);
-            acc const other = Products::distance(others[r], norm, norms[also_chosen], p.cosine);
-            if (one < near[r]) near[r] = one;
-            if (other < near[r]) near[r] = other;
-          }
-        }
-#pragma unroll
-        for (int r = 0; r < kRows; ++r) {
-          std::uint32_t const row = first + Products::row(r);
-          if (lane % Products::kLanes != 0) continue;
-          double const potential = row < n ? seed_potential(p.weight(b, row), near[r]) : 0;
-          table[l][tile + Products::row(r)] = potential;
+          acc const norm = norms[min(first + Products::row(r), n - 1)];
+          acc const one = Products::distance(results[r], norm, norms[chosen], p.cosine);
+          acc const other = Products::distance(others[r], norm, norms[also_chosen], p.cosine);
+          if (one < near[r]) near[r] = one;
+          if (other < near[r]) near[r] = other;
         }
       }
-      __syncthreads();
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        std::uint32_t const row = first + Products::row(r);
+        if (lane % Products::kLanes != 0) continue;
+        double const potential = row < n ? seed_potential(p.weight(b, row), near[r]) : 0;
+        table[l][tile + Products::row(r)] = potential;
+      }
+    }
+    __syncthreads();
 
 #pragma unroll 1
-      for (std::int32_t l = warp; l < part_draws; l += kWarps) {
-        std::int32_t const draw = part + l;
-        if (!is_drawn(draw)) {
-          if (lane == 0) candidates[draw] = drawn[most + draw];
-          continue;
-        }
-        seed_found const found =
-            first_above(table[l], 1, kSeedSpan, bound_of(draw), sums_before[draw]);
-        std::int64_t const point = std::int64_t{drawn_spans[draw]} * kSeedSpan + found.at;
-        if (lane == 0) candidates[draw] = static_cast<std::int32_t>(point);
+    for (std::int32_t l = warp; l < draws; l += kWarps) {
+      if (!is_drawn(l)) {
+        if (lane == 0) candidates[l] = drawn[most + l];
+        continue;
       }
+      seed_found const found = first_above(table[l], 1, kSeedSpan, bound_of(l), sums_before[l]);
+      std::int64_t const point = std::int64_t{drawn_spans[l]} * kSeedSpan + found.at;
+      if (lane == 0) candidates[l] = static_cast<std::int32_t>(point);
     }
   }
 }

@@ -39,7 +39,7 @@ class parallel_seeding {
         weights_(weights),
         capacity_(round_capacity(x.rows, c.rows)),
         most_(most_taken(x.rows, c.rows)),
-        draws_(x, weights, 1, how, memory),
+        draws_(x, weights, 1, 1, how, memory),
         masters_(rows_of<acc>(capacity_, memory)),
         rows_(rows_of<T>(most_, memory)),
         taken_weights_(memory.take<acc>(b_ * most_)),

@@ -35,9 +35,9 @@ class seed_draws {
  public:
   using acc = centroid_t<T>;
 
-  // most: candidates of a draw.
-  seed_draws(matrix_view<T const> const& x, acc const* weights, std::int32_t most,
-             seed_plan const& plan, arena& memory)
+  // steps: centroids that are drawn one after the other. most: candidates of a draw.
+  seed_draws(matrix_view<T const> const& x, acc const* weights, std::int64_t steps,
+             std::int32_t most, seed_plan const& plan, arena& memory)
       : b_(x.batch_count()), tensor_cores_(plan.tensor_cores) {
     points_.x = device_matrix<T const>(x);
     points_.weights = weights;
@@ -45,7 +45,7 @@ class seed_draws {
     points_.d = static_cast<std::int32_t>(x.cols);
     points_.most = most;
     // Pairs have sums of their own.
-    pairs_ = is_half_v<T> && tensor_cores_ && most <= kMostPaired;
+    pairs_ = is_half_v<T> && tensor_cores_ && proposes(1, steps, most);
     points_.columns = pairs_ ? most + most * most : most;
     points_.aligned = rows_aligned(x, 16);
     points_.cosine = plan.cosine;
@@ -157,7 +157,7 @@ class plus_plus {
 
   plus_plus(matrix_view<T const> const& x, acc const* weights, matrix_view<acc> const& c,
             int candidates, seed_plan const& plan, arena& memory)
-      : c_(c), draws_(x, weights, seed_candidates(candidates, c.rows), plan, memory) {}
+      : c_(c), draws_(x, weights, c.rows, seed_candidates(candidates, c.rows), plan, memory) {}
 
   void prepare() { draws_.prepare(); }
 

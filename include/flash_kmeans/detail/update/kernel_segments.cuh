@@ -87,7 +87,10 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSegmentsThreads,
     if (V == 1 && column + 1 == p.d) {
       for (std::int32_t i = p.d; i < p.width; ++i) row[i] = 0;
     }
-    if (Rows::kScaled && column == 0) row[p.width] = of_factors;
+    if (Rows::kScaled && column == 0) {
+      row[p.width] = of_factors;
+      for (std::int32_t i = p.width + 1; i < p.ld; ++i) row[i] = 0;
+    }
   };
   auto flush = [&](bool goes_on) {
     if (bucket >= s.k) return;
