@@ -15,6 +15,7 @@ NAMES = {
     "faiss": ("faiss_kmeans", "FaissKMeans"),
     "faiss-torch": ("faiss_kmeans", "FaissTorch"),
     "fastkmeans": ("fast_kmeans", "FastKMeans"),
+    "fastkmeans-torch": ("fast_kmeans", "FastKMeansTorch"),
     "torch": ("torch_matrix", "TorchMatrix"),
     "scikit-learn": ("scikit_learn", "ScikitLearn"),
 }

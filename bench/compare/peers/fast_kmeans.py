@@ -4,11 +4,12 @@ from peers.base import Peer
 
 
 class FastKMeans(Peer):
-    title = "fastkmeans"
+    title = "fastkmeans (Triton)"
+    use_triton = True
     module = "fastkmeans"
     distribution = "fastkmeans"
     install = "pip install fastkmeans"
-    devices = ("cuda", "cpu")
+    devices = ("cuda",)
     types = ("half", "float")  # of its arithmetic; it is given float
     verbs = ("fit",)
     takes_start = False
@@ -33,11 +34,8 @@ class FastKMeans(Peer):
         dtype = torch.float16 if self.problem.type == "half" else torch.float32
         self.models = [FastKMeans(shape.d, shape.k, niter=self.problem.iterations, tol=-1.0,
                                   gpu=self.device == "cuda", dtype=dtype, seed=problem,
-                                  max_points_per_centroid=None)
+                                  max_points_per_centroid=None, use_triton=self.use_triton)
                        for problem in range(shape.problems)]
-
-    def type_for(self, shape):
-        return "float" if self.device == "cpu" else super().type_for(shape)
 
     def fit(self):
         for model, x in zip(self.models, self.x):
@@ -46,3 +44,15 @@ class FastKMeans(Peer):
     def centroids(self):
         import torch
         return torch.stack([torch.from_numpy(model.centroids) for model in self.models])
+
+
+class FastKMeansTorch(FastKMeans):
+    """Its way without Triton."""
+
+    title = "fastkmeans (PyTorch)"
+    use_triton = False
+    devices = ("cuda", "cpu")
+    first_call = "loads its kernels"
+
+    def type_for(self, shape):
+        return "float" if self.device == "cpu" else super().type_for(shape)
