@@ -32,11 +32,10 @@ struct sm90_best {
 
   // Index of the row's best, `none` where that is not finite. After share().
   __device__ std::int32_t nearest(int h, std::int32_t none) const {
-    constexpr std::int32_t kNone = 0x7fffffff;
-    std::int32_t lowest = own[h] == score[h] && fabsf(own[h]) < kInfinity<float> ? index[h] : kNone;
+    std::int32_t lowest = own[h] == score[h] ? index[h] : 0x7fffffff;
     lowest = min(lowest, __shfl_xor_sync(0xffffffffu, lowest, 1));
     lowest = min(lowest, __shfl_xor_sync(0xffffffffu, lowest, 2));
-    return lowest == kNone ? none : lowest;
+    return fabsf(score[h]) < kInfinity<float> ? lowest : none;
   }
 };
 
