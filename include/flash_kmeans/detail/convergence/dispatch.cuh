@@ -55,7 +55,8 @@ class convergence {
     std::int32_t const cols = power_of_two_for(x_.cols, kVarianceThreads);
     std::int32_t const d = static_cast<std::int32_t>(x_.cols);
     std::int64_t const chunks = b_ * chunks_per_problem_;
-    launch(variance_kernel<T>, "variance_kernel", grid_for(chunks), kVarianceThreads, stream,
+    auto const variance = scales == nullptr ? variance_kernel<T, false> : variance_kernel<T, true>;
+    launch(variance, "variance_kernel", grid_for(chunks), kVarianceThreads, stream,
            variance_params<T>{device_matrix<T const>(x_), scales, moments_, counts_, x_.rows, d,
                               cols, chunk_, chunks_per_problem_, chunks});
     launch(threshold_kernel<kThresholdThreads>, "threshold_kernel", grid_for(b_), kThresholdThreads,

@@ -23,7 +23,7 @@ inline constexpr int kVarianceThreads = 256;
 template <class T>
 struct variance_params {
   device_matrix<T const> x;     // [b][n][d]
-  centroid_t<T> const* scales;  // [b][n] factors of rows, or null
+  centroid_t<T> const* scales;  // [b][n] factors of rows, if they have any
   column_moments* moments;      // [b][chunks_per_problem][d]
   double* counts;               // [b][chunks_per_problem] rows that were taken
   std::int64_t n;
@@ -34,8 +34,9 @@ struct variance_params {
   std::int64_t chunks;  // over all problems
 };
 
-template <class T>
-FLASH_KMEANS_KERNEL void __launch_bounds__(kVarianceThreads, 2)
+// Scaled: rows have factors.
+template <class T, bool Scaled>
+FLASH_KMEANS_KERNEL void __launch_bounds__(kVarianceThreads, Scaled || sizeof(T) == 8 ? 2 : 3)
     variance_kernel(variance_params<T> const p) {
   using acc = centroid_t<T>;
   constexpr int kRows = 16;  // summed in acc before they are added in double
@@ -51,7 +52,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kVarianceThreads, 2)
     T const* const x = p.x.problem(b);
     auto const value_at = [&](std::int64_t row, std::int32_t i) {
       acc const value = widen<acc>(x[row * p.x.ld + i]);
-      return p.scales == nullptr ? value : value * p.scales[b * p.n + row];
+      return Scaled ? value * p.scales[b * p.n + row] : value;
     };
     // Which of the next rows are finite. By all threads.
     auto const look = [&](std::int64_t from) {
@@ -96,7 +97,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kVarianceThreads, 2)
             values[r] = at < last ? widen<acc>(x[at * p.x.ld + i]) : acc{0};
             rows += at < last;
           }
-          if (p.scales != nullptr) {  // apart, so that all reads are on their way
+          if constexpr (Scaled) {  // apart, so that all reads are on their way
 #pragma unroll
             for (int r = 0; r < kRows; ++r) {
               if (r < rows) values[r] *= p.scales[b * p.n + from + r * teams + team];
