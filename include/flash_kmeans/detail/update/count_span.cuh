@@ -10,7 +10,7 @@
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
 
-// One block a span; the last one of a group to end adds up the group, pairs of buckets. Points: as in
+// One block a span; the last one of a group to end adds up the group, buckets in pairs. Points: as in
 // sort_span.cuh. bucket_counts: shared, [buckets]. By all `threads` of the block.
 template <class Points>
 __device__ void count_span(counting_params const& p, Points const& points, std::uint32_t problem,

@@ -1,7 +1,7 @@
 // What the kernels of the counting sort share. Each problem is cut into spans of points, one block
 // each; a block needs to know, for every bucket, how many points lie in lower buckets and how many
 // of the bucket in earlier spans. The last bucket is the rest, of points in no cluster: it is there
-// always and seldom holds any, so it takes no bit of a vote and no round of a loop for itself.
+// always and seldom holds any, so no loop over buckets has a round for it alone.
 //
 // Spans that are sorted at once and lie in one cluster of blocks tell each other (kernel_sort.cuh,
 // short problems). Otherwise they are counted beforehand (count_span.cuh), and groups of spans are
@@ -25,7 +25,7 @@ struct counting_params {
   fit_status const* status;      // [b] or null: problems that have converged keep their order
   std::int32_t const* wanted;    // [b] or null: not these then, but those that have a 0 here
   std::uint32_t* counts;         // [problems][spans][stride]
-  std::uint32_t* group_counts;   // [problems][groups][stride], of pairs of buckets without the rest
+  std::uint32_t* group_counts;   // [problems][groups][stride], of buckets in pairs
   std::uint32_t* counted_spans;  // [problems][groups], zero between launches
   std::uint32_t* offsets;        // [problems][buckets + 1]
   std::uint32_t* order;          // [problems][n]
@@ -49,7 +49,6 @@ struct counting_params {
   __device__ std::uint32_t* counts_of_group(std::uint32_t problem, std::uint32_t group) const {
     return group_counts + (std::int64_t{problem} * groups() + group) * stride;
   }
-  __device__ std::uint32_t rest() const { return buckets - 1; }
   __device__ std::uint32_t bucket(std::int32_t label) const {
     return static_cast<std::uint32_t>(label) < k ? label : k;
   }
@@ -59,7 +58,7 @@ struct counting_params {
 class counted_points {
  public:
   static constexpr int kRounds = 16;   // of 32 points that a warp takes of a tile, at most
-  static constexpr bool kRest = true;  // there may be points in the rest
+  static constexpr bool kRest = true;  // may hold points
 
   // What is sorted: bucket << 16 | place in the tile.
   using item = std::uint32_t;
@@ -119,7 +118,7 @@ class counted_points {
 
 // Counts 32 points of a warp, one a lane. Returns how many points before this one have its bucket.
 // counts: of the warp's points so far, [buckets]. bits: that hold a bucket. By votes, since
-// __match_any_sync is slow on Hopper. bucket: one that there is for lanes outside too.
+// __match_any_sync is slow on Hopper. bucket: below the number of buckets for lanes outside too.
 __device__ inline std::uint32_t count_points(std::uint16_t* counts, std::uint32_t bucket,
                                              bool inside, int bits) {
   std::uint32_t same = __ballot_sync(0xffffffffu, inside);

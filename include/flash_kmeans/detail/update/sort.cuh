@@ -179,10 +179,11 @@ class point_sort {
       constexpr int kBits = decltype(bits)::value, kThreads = 32 * kSortWarps;
       return together_ ? sort_kernel<kThreads, kBits, true> : sort_kernel<kThreads, kBits, false>;
     };
-    int const bits = bits_for(k_);
+    int const bits = bits_for(buckets_);
     if (bits <= 8) return of(std::integral_constant<int, 8>{});
     if (bits <= 10) return of(std::integral_constant<int, 10>{});
-    return of(std::integral_constant<int, 11>{});
+    if (bits <= 11) return of(std::integral_constant<int, 11>{});
+    return of(std::integral_constant<int, 12>{});
   }
 
   auto radix_kernel_of_bits() const -> void (*)(radix_params) {

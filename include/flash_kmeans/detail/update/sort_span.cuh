@@ -37,7 +37,7 @@ constexpr std::int64_t sort_shared_bytes(std::int64_t buckets, std::int64_t warp
   return 8 * buckets + (counts > sorted ? counts : sorted);
 }
 
-// Bits: that hold a bucket other than the rest. Together: all spans of a problem are blocks of one
+// Bits: that hold a bucket. Together: all spans of a problem are blocks of one
 // cluster and have one tile each. Otherwise count_span has counted them. Points: whose buckets, and
 // what becomes of them (counted_points of counting.cuh, or one like it).
 template <int Bits, bool Together, class Points>
@@ -66,7 +66,7 @@ class sort_span {
     std::uint32_t* const own = p_.counts_of(problem_, span_);
     std::uint32_t ranked[Points::kRounds];
     rank(begin, end, ranked);
-    auto const counted = [&](std::uint32_t j, std::uint32_t start, std::uint32_t count) {
+    place_in_tile(end - begin, [&](std::uint32_t j, std::uint32_t start, std::uint32_t count) {
       if constexpr (Together) {
         shift()[j] = 0u - start;
         own[j] = count;
@@ -74,9 +74,7 @@ class sort_span {
         shift()[j] = base()[j] - start;
         base()[j] += count;
       }
-    };
-    std::uint32_t const known = place_in_tile(counted);
-    if constexpr (Points::kRest) place_rest(known, end - begin, ranked, counted);
+    });
     __syncthreads();
     put_in_places(begin, end, ranked);
     if constexpr (Together) {
@@ -109,33 +107,32 @@ class sort_span {
     }
     __syncthreads();
     std::uint16_t* const own = counts(warp());
-    std::uint32_t const rest = p_.rest();
 #pragma unroll
     for (int r = 0; r < Points::kRounds; ++r) {
       if (r * 32 >= points) break;
       std::uint32_t const bucket = ranked[r];
-      bool const known = from + r * 32 + lane() < end && bucket < rest;
-      std::uint32_t const earlier = count_points(own, bucket, known, Bits);
+      bool const inside = from + r * 32 + lane() < end;
+      std::uint32_t const earlier = count_points(own, bucket, inside, Bits);
       ranked[r] = bucket << 16 | earlier;
     }
     __syncthreads();
   }
 
-  // Step 2. counted(bucket, its first place in the tile, its points in the tile), but for the rest.
-  // Returns how many points that is. Threads take two neighbouring buckets at a time, here and in
-  // find_bases.
+  // Step 2. counted(bucket, its first place in the tile, its points in the tile). Threads take two
+  // neighbouring buckets at a time, here and in find_bases. Where their number is odd, what these
+  // have not is in the rest, for which no round of the loop is begun.
   template <class Counted>
-  __device__ std::uint32_t place_in_tile(Counted&& counted) {
+  __device__ void place_in_tile(std::uint32_t points, Counted&& counted) {
     auto* const words = count_words();
-    std::uint32_t const pairs = (p_.rest() + 1) / 2, words_of_warp = p_.stride / 2;
+    std::uint32_t const pairs = p_.buckets / 2, words_of_warp = p_.stride / 2;
     std::uint32_t before = 0;
     for (std::uint32_t first = 0; first < pairs; first += threads()) {
       std::uint32_t const pair = first + threadIdx.x;
       bool const inside = pair < pairs;
       std::uint32_t count = 0;
+      if (inside) {
 #pragma unroll 8
-      for (std::uint32_t w = 0; w < warps(); ++w) {
-        count += inside ? words[w * words_of_warp + pair] : 0;
+        for (std::uint32_t w = 0; w < warps(); ++w) count += words[w * words_of_warp + pair];
       }
       std::uint32_t const low = count & 0xffffu, high = count >> 16;
       std::uint32_t all;
@@ -157,37 +154,17 @@ class sort_span {
         }
       }
       counted(2 * pair, start, low);
-      if (2 * pair + 1 < p_.rest()) counted(2 * pair + 1, start + low, high);
+      counted(2 * pair + 1, start + low, high);
     }
-    return before;
-  }
-
-  // Step 2 for the rest, whose points come last in the tile, from place `first` on.
-  template <class Counted>
-  __device__ void place_rest(std::uint32_t first, std::uint32_t points,
-                             std::uint32_t (&ranked)[Points::kRounds], Counted&& counted) {
-    std::uint32_t const rest = p_.rest();
-    if (first < points) {
-      __syncthreads();  // the rest may have shared a word
-      std::uint32_t earlier = 0;
-#pragma unroll
-      for (int r = 0; r < Points::kRounds; ++r) {
-        bool const inside = ranked[r] >> 16 == rest;
-        std::uint32_t const same = __ballot_sync(0xffffffffu, inside);
-        if (inside) ranked[r] = rest << 16 | (earlier + __popc(same & ((1u << lane()) - 1)));
-        earlier += __popc(same);
-      }
-      if (lane() == 0) counts(warp())[rest] = static_cast<std::uint16_t>(earlier);
-      __syncthreads();
-    }
-    if (threadIdx.x != 0) return;
-    std::uint32_t place = first;
+    if (!Points::kRest || p_.buckets % 2 == 0 || threadIdx.x != 0) return;
+    std::uint32_t const rest = p_.buckets - 1;
+    std::uint32_t place = before;
     for (std::uint32_t w = 0; place < points && w < warps(); ++w) {
       std::uint32_t const count = counts(w)[rest];
       counts(w)[rest] = static_cast<std::uint16_t>(place);
       place += count;
     }
-    if (Together || first < points) counted(rest, first, points - first);
+    counted(rest, before, points - before);
   }
 
   // found(bucket, place in `order` of its first point in this span).
@@ -198,12 +175,12 @@ class sort_span {
     std::uint32_t const first_span = group * kSpansOfGroup;
     std::uint32_t const spans = Together ? p_.spans : span_ - first_span;
     auto const begins = points_.begins();
-    std::uint32_t const rest = p_.rest();
+    std::uint32_t const paired = p_.buckets / 2 * 2;
     std::uint32_t before = 0;
-    for (std::uint32_t first = 0; first < rest; first += 2 * threads()) {
+    for (std::uint32_t first = 0; first < paired; first += 2 * threads()) {
       std::uint32_t const pair = first + 2 * threadIdx.x;
       std::uint32_t count[2] = {}, earlier[2] = {};
-      if (pair < rest) {
+      if (pair < paired) {
         // rows_before: of these rows, so many are of earlier spans.
         auto const add_rows = [&](std::uint32_t const* row, std::uint32_t rows, bool in_all,
                                   std::uint32_t rows_before) {
@@ -229,7 +206,6 @@ class sort_span {
           add_rows(p_.counts_of_group(problem_, 0), p_.groups(), true, group);
         }
         add_rows(p_.counts_of(problem_, first_span), spans, Together, span_ - first_span);
-        if (pair + 1 == rest) count[1] = 0;
       }
       std::uint32_t all;
       std::uint32_t offset = before + block_exclusive_sum(count[0] + count[1], all);
@@ -237,26 +213,27 @@ class sort_span {
 #pragma unroll
       for (std::uint32_t i = 0; i < 2; ++i) {
         std::uint32_t const j = pair + i;
-        if (j >= rest) break;
+        if (j >= paired) break;
         found(j, offset + earlier[i]);
         if (span_ == 0) begins(j, offset, count[i]);
         offset += count[i];
       }
     }
-    // The rest, by one warp.
-    if (!Points::kRest || warp() != 0) return;
-    if (before < p_.n) {
-      std::uint32_t const* const of_rest = p_.counts_of(problem_, 0) + rest;
+    if (warp() != 0) return;
+    if (Points::kRest && paired < p_.buckets) {
       std::uint32_t earlier = 0;
-      for (std::uint32_t s = lane(); s < span_; s += 32) {
-        earlier += __ldcg(of_rest + std::int64_t{s} * p_.stride);
+      if (before < p_.n) {
+        std::uint32_t const* const of_rest = p_.counts_of(problem_, 0) + paired;
+#pragma unroll 1
+        for (std::uint32_t s = lane(); s < span_; s += 32) {
+          earlier += __ldcg(of_rest + std::int64_t{s} * p_.stride);
+        }
+        earlier = group_sum(earlier, 32);
       }
-      earlier = group_sum(earlier, 32);
-      if (lane() == 0) found(rest, before + earlier);
+      if (lane() == 0) found(paired, before + earlier);
+      if (span_ == 0 && lane() == 0) begins(paired, before, p_.n - before);
     }
-    if (span_ != 0 || lane() != 0) return;
-    begins(rest, before, p_.n - before);
-    points_.end();
+    if (span_ == 0 && lane() == 0) points_.end();
   }
 
   // Step 3.
