@@ -268,8 +268,7 @@ void expect_counts_nowhere(problem_set const& s, metric_case const& m, fk::fit_o
 }
 
 // In the first, a middle and the last row, among others; problem 1 has none.
-template <class T>
-void expect_spoilt_rows_count_nowhere(std::int64_t b, shape const& s) {
+problem_set spoilt_problems(std::int64_t b, shape const& s) {
   problem_set set = exact_problems(b, s, 141);
   for (std::int64_t p = 0; p < b; p += 2) {
     std::int64_t number = p;
@@ -279,6 +278,12 @@ void expect_spoilt_rows_count_nowhere(std::int64_t b, shape const& s) {
       }
     }
   }
+  return set;
+}
+
+template <class T>
+void expect_spoilt_rows_count_nowhere(std::int64_t b, shape const& s) {
+  problem_set set = spoilt_problems(b, s);
   for (metric_case const& m : kMetrics) {
     for (bool const weighted : {false, true}) {
       set.w.clear();
@@ -306,6 +311,34 @@ TYPED_TEST(options, small_rows_that_are_not_finite_count_nowhere) {
 TYPED_TEST(options, large_rows_that_are_not_finite_count_nowhere) {
   for (shape const& s : {shape{5001, 40, 16}, shape{4200, 2100, 8}}) {
     expect_spoilt_rows_count_nowhere<TypeParam>(1, s);
+  }
+}
+
+// Without an index or a closing assignment, labels are mended by the one kernel of small problems or by
+// one after the last update.
+TYPED_TEST(options, small_rows_that_are_not_finite_have_a_label_where_nothing_else_is_asked_for) {
+  using T = TypeParam;
+  for (shape const& s : {shape{500, 10, 8}, shape{9000, 200, 16}}) {
+    for (fk::assign_kernel const kernel : kernels_for<T>()) {
+      SCOPED_TRACE(text(s, ", ", fk::to_string(kernel)));
+      problem_set const set = spoilt_problems(3, s);
+      fk::fit_options what = given(5, 0);
+      what.closing_assignment = false;
+      auto const all = run_set<T>(set, what, kernel, aligned_heads(3));
+      device_matrices<T> const points(set.x, aligned_heads(3));
+      device_matrices<centroid_of<T>> const centroids(set.c, aligned_heads(3));
+      guarded_buffer<std::int32_t> const labels(at(3 * s.n));
+      guarded_buffer<fk::fit_status> const status(3);
+      fk::fit(points.const_view(), centroids.view(), {labels.data(), {}, status.data()}, what,
+              on_kernel(kernel));
+      EXPECT_EQ(labels.download(), all.labels);
+      EXPECT_TRUE(same_bits(centroids.download(), all.centroids));
+      auto const got = status.download();
+      for (std::size_t p = 0; p < 3; ++p) {
+        EXPECT_EQ(got[p].non_finite, non_finite_rows(set.x[p]));
+        EXPECT_EQ(got[p].non_finite, all.status[p].non_finite);
+      }
+    }
   }
 }
 
