@@ -34,13 +34,18 @@ TARGETS = (
 
 
 def ratios(target, table):
-    """(ratio to the fastest of the others, shape) of every shape that counts and has one."""
+    """(ratio to the fastest of the others, shape) of every shape that counts and has one. Of others
+    that are named, all that were measured anywhere have to be there: a shape without the fastest of
+    them would tell nothing."""
+    names = target.others or [name for name in peers.NAMES if not name.startswith(peers.OURS)]
+    times = {(shape, name): table.ratio(shape, name) for shape in table.shapes for name in names}
+    measured = [name for name in names
+                if any(times[shape, name] is not None for shape in table.shapes)]
     found = []
     for shape in table.shapes:
-        names = target.others or [name for name in peers.NAMES
-                                  if not name.startswith(peers.OURS)]
-        known = [ratio for name in names if (ratio := table.ratio(shape, name)) is not None]
-        if target.counts(shape) and known:
+        known = [times[shape, name] for name in measured if times[shape, name] is not None]
+        complete = len(known) == len(measured) or not target.others
+        if target.counts(shape) and known and complete:
             found.append((min(known), shape))
     return found
 

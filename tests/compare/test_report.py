@@ -82,6 +82,13 @@ class Targets(unittest.TestCase):
                                       row("faiss-torch", ms=3000.0))
         self.assertEqual((ratio, enough), (300.0, False))
 
+    def test_a_shape_without_one_of_a_library_s_ways_does_not_count(self):
+        ratio, shape, _ = self.judge(1, row("flash_kmeans"), row("faiss", ms=9000.0),
+                                     row("faiss-torch", ms=3000.0),
+                                     row("flash_kmeans", n=1 << 25),
+                                     row("faiss", n=1 << 25, ms=8000.0))
+        self.assertEqual((ratio, shape.n), (300.0, 1 << 20))
+
     def test_worst_shape_where_all_have_to(self):
         ratio, shape, enough = self.judge(
             3, row("flash_kmeans", verb="assign"), row("cuvs", verb="assign", ms=20.0),
