@@ -314,8 +314,8 @@ TYPED_TEST(options, large_rows_that_are_not_finite_count_nowhere) {
   }
 }
 
-// Without an index or a closing assignment, labels are mended by the one kernel of small problems or by
-// one after the last update.
+// Without an index or a closing assignment, labels are mended by the one kernel of small problems,
+// or by a kernel after the last update.
 TYPED_TEST(options, small_rows_that_are_not_finite_have_a_label_where_nothing_else_is_asked_for) {
   using T = TypeParam;
   for (shape const& s : {shape{500, 10, 8}, shape{9000, 200, 16}}) {

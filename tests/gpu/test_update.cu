@@ -111,9 +111,9 @@ TYPED_TEST(update, small_exact) { expect_exact<TypeParam>(small_shapes()); }
 
 TYPED_TEST(update, large_exact) { expect_exact<TypeParam>(large_shapes()); }
 
-// Points of up to 2048 clusters are sorted by counting, by one block or by a cluster of them; of more
-// by two digits, or by three above 2^22. Labels outside have a bucket that no digit may take for
-// another, which powers of two would.
+// Points of up to 2048 clusters are sorted by counting, by one block or by a cluster of them; of
+// more by two digits, or by three above 2^22. Labels outside have a bucket of their own, for which
+// powers of two need one bit more.
 TYPED_TEST(update, small_every_way_to_sort) {
   using T = TypeParam;
   for (std::int64_t const n : {std::int64_t{129}, std::int64_t{5000}}) {

@@ -152,6 +152,7 @@ class small_block {
     }
   }
 
+  // Labels of points that are not finite, after the last iteration.
   __device__ void mend() {
     for (std::uint32_t i = threadIdx.x; i < points_; i += blockDim.x) {
       if (labels()[i] >= k_) p_.mended.mend(b_, p_.n, begin_ + i);

@@ -10,8 +10,8 @@
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
 
-// One block a span; the last one of a group to end adds up the group, buckets in pairs. Points: as in
-// sort_span.cuh. bucket_counts: shared, [buckets]. By all `threads` of the block.
+// One block a span; the last one of a group to end adds up the group, buckets in pairs. Points: as
+// in sort_span.cuh. bucket_counts: shared, [buckets]. By all `threads` of the block.
 template <class Points>
 __device__ void count_span(counting_params const& p, Points const& points, std::uint32_t problem,
                            std::uint32_t span, std::uint32_t threads,

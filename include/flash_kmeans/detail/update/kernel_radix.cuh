@@ -91,7 +91,7 @@ class digit_points {
     return of_all + std::int64_t{problem_} * p_.digit.n;
   }
   __device__ std::uint32_t digit_of(std::uint32_t bucket) const {
-    return bucket >> digit_ * p_.digit_bits & (p_.digit.buckets - 2);
+    return bucket >> digit_ * p_.digit_bits & (p_.digit.buckets - 2);  // values less one
   }
   __device__ auto wholes() const {
     if constexpr (First) {
