@@ -39,9 +39,13 @@ struct simt_operand {
   __device__ void read(T const* at, std::int64_t ld, std::int32_t rows, std::int32_t features) {
     auto const column = static_cast<int>(threadIdx.x % Features);
     rows -= static_cast<int>(threadIdx.x / Features);
+    // An address that goes along takes fewer instructions, but on sm_80 registers that are not there.
+    constexpr bool kGoesAlong = FLASH_KMEANS_HAS_CLUSTERS;
 #pragma unroll
-    for (int i = 0; i < kValues; ++i, at += kRowsAtOnce * ld) {
-      values[i] = i * kRowsAtOnce < rows && column < features ? widen<Acc>(*at) : Acc{0};
+    for (int i = 0; i < kValues; ++i) {
+      T const* const from = kGoesAlong ? at : at + i * kRowsAtOnce * ld;
+      values[i] = i * kRowsAtOnce < rows && column < features ? widen<Acc>(*from) : Acc{0};
+      if (kGoesAlong) at += kRowsAtOnce * ld;
     }
   }
 
