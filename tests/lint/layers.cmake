@@ -14,7 +14,7 @@ set(table
     "3 detail/assign/((argmin|mended_labels|metrics|nearest_j|operand|pieces|simt_operand|sm90_[a-z]+)\\.cuh|tiles\\.hpp)"
     "3 detail/(device_matrix|lower_bound|reduce)\\.cuh"
     "3 detail/update/(sorted|counting|count_span|sort_span|centroid|kinds|gaps|moved_points|moved_centroids)\\.cuh"
-    "3 detail/(small/search|convergence/(moments|state)|telemetry/counts)\\.cuh"
+    "3 detail/(small/(search|memory)|convergence/(moments|state)|telemetry/counts)\\.cuh"
     "3 detail/small/layout\\.hpp"
     "3 detail/init/(seed_[a-z]+|random_points)\\.cuh"
     "4 detail/(count_from|graph|launch|points|tensor_map|workspace)\\.cuh"

@@ -80,9 +80,11 @@ class lloyd {
       if (options_.metric == metric::cosine) queue_unit<acc>(c_, c_, stream);
     }
     bool const closing = options_.closing_assignment;
-    // Labels of points that are not finite are mended by the closing assignment, or at the end.
-    bool index_due = wanted(out_.index), mend_due = !closing;
+    bool index_due = wanted(out_.index);
+    // Labels of points that are not finite are mended by the closing assignment; by the one kernel,
+    // unless an index is sorted by them as they are before; or at the end.
     mended_labels const mended{out_.labels, convergence_.status()};
+    bool const small_mends = one_launch() && !closing && !index_due;
     {
       profiler_range const range("flash_kmeans.start");
       if (!unchanged.points) scaling_.queue(stream);
@@ -92,11 +94,8 @@ class lloyd {
     }
     if (one_launch()) {
       profiler_range const range("flash_kmeans.small");
-      // An index is sorted by the labels as they are before.
-      bool const mends = mend_due && !index_due;
-      small_.queue(out_.labels, mends ? mended : mended_labels{},
+      small_.queue(out_.labels, small_mends ? mended : mended_labels{},
                    update_.centroids({}, convergence_.state()), options_.max_iterations, stream);
-      if (mends) mend_due = false;
       if (closing) assignment_.queue_centroids(stream);
     } else {
       if (!unchanged.centroids) assignment_.queue_centroids(stream);
@@ -106,7 +105,7 @@ class lloyd {
       queue_outputs(stream);
     } else {
       if (index_due) update_.queue_index(out_.labels, out_.index, stream);
-      if (mend_due) assignment_.queue_mend(mended, update_.overlaps(), stream);
+      if (!small_mends) assignment_.queue_mend(mended, update_.overlaps(), stream);
     }
   }
 

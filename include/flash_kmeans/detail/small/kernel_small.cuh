@@ -23,6 +23,7 @@
 #include "../update/centroid.cuh"
 #include "../update/counting.cuh"
 #include "layout.hpp"
+#include "memory.cuh"
 #include "search.cuh"
 
 namespace flash_kmeans::detail {
@@ -42,13 +43,13 @@ struct small_params {
 };
 
 template <class T>
-class small_block {
+class small_block : small_memory {
  public:
   using acc = centroid_t<T>;
 
   __device__ explicit small_block(small_params<T> const& p)
-      : p_(p),
-        l_(p.layout),
+      : small_memory(p.layout),
+        p_(p),
         b_(p.first + blockIdx.x / p.layout.blocks),
         rank_(blockIdx.x % p.layout.blocks),
         begin_(min(rank_ * p.layout.span, p.n)),
@@ -195,21 +196,8 @@ class small_block {
     }
     __syncthreads();
     for (std::uint32_t j = threadIdx.x; j < k_; j += blockDim.x) {
-      std::uint32_t before = 0;
-      constexpr std::uint32_t kRead = 4;  // at once
-      for (std::uint32_t w = 0; w < warps_used_; w += kRead) {
-        std::uint32_t of[kRead];
-#pragma unroll
-        for (std::uint32_t u = 0; u < kRead; ++u) {
-          of[u] = w + u < warps_used_ ? counts()[(w + u) * k_ + j] : 0;
-        }
-#pragma unroll
-        for (std::uint32_t u = 0; u < kRead; ++u) {
-          if (w + u < warps_used_) counts()[(w + u) * k_ + j] = static_cast<std::uint16_t>(before);
-          before += of[u];
-        }
-      }
-      places()[j].at = static_cast<std::uint16_t>(before);
+      std::uint32_t const count = sums_before<4>(counts(), j, k_, warps_used_, 0);
+      places()[j].at = static_cast<std::uint16_t>(count);
     }
     __syncthreads();
     if (warp() == 0) place_clusters();
@@ -374,20 +362,6 @@ class small_block {
     }
   }
 
-  static __device__ std::uint32_t lane() { return threadIdx.x % 32; }
-  static __device__ std::uint32_t warp() { return threadIdx.x / 32; }
-  static __device__ std::uint32_t warps() { return blockDim.x / 32; }
-  __device__ std::uint32_t owner(std::uint32_t j) const { return j & (l_.blocks - 1); }
-  __device__ std::uint32_t among_owned(std::uint32_t j) const { return j >> l_.block_bits; }
-
-  static __device__ unsigned char* memory() {
-    extern __shared__ __align__(16) unsigned char small_memory[];
-    return small_memory;
-  }
-  template <class Value>
-  static __device__ Value* at(std::uint32_t byte) {
-    return reinterpret_cast<Value*>(memory() + byte);
-  }
   __device__ pack<T, kQuad>* centroid_at(std::uint32_t j, std::uint32_t i) const {
     return at<pack<T, kQuad>>(l_.centroids + j * l_.row_bytes + i * sizeof(T));
   }
@@ -401,16 +375,8 @@ class small_block {
   }
   __device__ acc* sums() const { return at<acc>(l_.sums); }
   __device__ acc* bias() const { return at<acc>(l_.bias); }
-  __device__ double* shifts() const { return at<double>(l_.shifts); }
-  __device__ small_place* places() const { return at<small_place>(l_.places); }
-  __device__ std::uint32_t* inbox_points() const { return at<std::uint32_t>(l_.inbox_points); }
-  __device__ std::uint16_t* pieces() const { return at<std::uint16_t>(l_.pieces); }
-  __device__ std::uint16_t* list() const { return at<std::uint16_t>(l_.list); }
-  __device__ std::uint16_t* labels() const { return at<std::uint16_t>(l_.labels); }
-  __device__ std::uint16_t* counts() const { return at<std::uint16_t>(l_.counts); }
 
   small_params<T> const& p_;
-  small_layout const& l_;
   std::int64_t b_;
   std::uint32_t rank_, begin_, points_;
   std::uint32_t of_warp_, warps_used_;  // points that a warp sorts; warps that have any

@@ -47,7 +47,7 @@ __device__ void count_span(counting_params const& p, Points const& points, std::
   if (!is_last_block(p.counted_spans + problem * p.groups() + group, members)) return;
   std::uint32_t* const group_counts = p.counts_of_group(problem, group);
   std::uint32_t const* const rows = p.counts_of(problem, first);
-  for (std::uint32_t j = threadIdx.x; j < p.buckets / 2 * 2; j += threads) {
+  for (std::uint32_t j = threadIdx.x; j < p.paired(); j += threads) {
     std::uint32_t of[kSpansOfGroup], total = 0;
 #pragma unroll
     for (std::uint32_t s = 0; s < kSpansOfGroup; ++s) {

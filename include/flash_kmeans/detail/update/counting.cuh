@@ -49,6 +49,8 @@ struct counting_params {
   __device__ std::uint32_t* counts_of_group(std::uint32_t problem, std::uint32_t group) const {
     return group_counts + (std::int64_t{problem} * groups() + group) * stride;
   }
+  // Buckets that have a neighbour in their pair: all, or all but the rest.
+  __device__ std::uint32_t paired() const { return buckets / 2 * 2; }
   __device__ std::uint32_t bucket(std::int32_t label) const {
     return static_cast<std::uint32_t>(label) < k ? label : k;
   }
@@ -115,6 +117,27 @@ class counted_points {
   counting_params const& p_;
   std::uint32_t problem_;
 };
+
+// Puts in the place of each of `count` numbers, from `at` on and `stride` apart, the sum of those
+// before it and of `sum`; Read of them are on their way at once. Returns the sum of all. By one
+// thread.
+template <std::uint32_t Read, class Number>
+__device__ std::uint32_t sums_before(Number* numbers, std::uint32_t at, std::uint32_t stride,
+                                     std::uint32_t count, std::uint32_t sum) {
+  for (std::uint32_t first = 0; first < count; first += Read) {
+    std::uint32_t of[Read];
+#pragma unroll
+    for (std::uint32_t i = 0; i < Read; ++i) {
+      of[i] = first + i < count ? numbers[(first + i) * stride + at] : 0;
+    }
+#pragma unroll
+    for (std::uint32_t i = 0; i < Read; ++i) {
+      if (first + i < count) numbers[(first + i) * stride + at] = static_cast<Number>(sum);
+      sum += of[i];
+    }
+  }
+  return sum;
+}
 
 // Counts 32 points of a warp, one a lane. Returns how many points before this one have its bucket.
 // counts: of the warp's points so far, [buckets]. bits: that hold a bucket. By votes, since

@@ -37,9 +37,9 @@ constexpr std::int64_t sort_shared_bytes(std::int64_t buckets, std::int64_t warp
   return 8 * buckets + (counts > sorted ? counts : sorted);
 }
 
-// Bits: that hold a bucket. Together: all spans of a problem are blocks of one
-// cluster and have one tile each. Otherwise count_span has counted them. Points: whose buckets, and
-// what becomes of them (counted_points of counting.cuh, or one like it).
+// Bits: that hold a bucket. Together: all spans of a problem are blocks of one cluster and have one
+// tile each. Otherwise count_span has counted them. Points: whose buckets, and what becomes of them
+// (counted_points of counting.cuh, or one like it).
 template <int Bits, bool Together, class Points>
 class sort_span {
  public:
@@ -124,7 +124,7 @@ class sort_span {
   template <class Counted>
   __device__ void place_in_tile(std::uint32_t points, Counted&& counted) {
     auto* const words = count_words();
-    std::uint32_t const pairs = p_.buckets / 2, words_of_warp = p_.stride / 2;
+    std::uint32_t const pairs = p_.paired() / 2, words_of_warp = p_.stride / 2;
     std::uint32_t before = 0;
     for (std::uint32_t first = 0; first < pairs; first += threads()) {
       std::uint32_t const pair = first + threadIdx.x;
@@ -139,20 +139,8 @@ class sort_span {
       std::uint32_t const start = before + block_exclusive_sum(low + high, all);
       before += all;
       if (!inside) continue;
-      std::uint32_t place = (start + low) << 16 | start;
-      constexpr std::uint32_t kRead = Points::kRounds / 4;
-      for (std::uint32_t from = 0; from < warps(); from += kRead) {
-        std::uint32_t of[kRead];
-#pragma unroll
-        for (std::uint32_t w = 0; w < kRead; ++w) {
-          of[w] = from + w < warps() ? words[(from + w) * words_of_warp + pair] : 0;
-        }
-#pragma unroll
-        for (std::uint32_t w = 0; w < kRead; ++w) {
-          if (from + w < warps()) words[(from + w) * words_of_warp + pair] = place;
-          place += of[w];
-        }
-      }
+      sums_before<Points::kRounds / 4>(words, pair, words_of_warp, warps(),
+                                       (start + low) << 16 | start);
       counted(2 * pair, start, low);
       counted(2 * pair + 1, start + low, high);
     }
@@ -175,7 +163,7 @@ class sort_span {
     std::uint32_t const first_span = group * kSpansOfGroup;
     std::uint32_t const spans = Together ? p_.spans : span_ - first_span;
     auto const begins = points_.begins();
-    std::uint32_t const paired = p_.buckets / 2 * 2;
+    std::uint32_t const paired = p_.paired();
     std::uint32_t before = 0;
     for (std::uint32_t first = 0; first < paired; first += 2 * threads()) {
       std::uint32_t const pair = first + 2 * threadIdx.x;

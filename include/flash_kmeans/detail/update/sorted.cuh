@@ -12,9 +12,8 @@ inline namespace FLASH_KMEANS_ABI {
 // of the group is problem `first` + g of the call. Bucket j holds the points of cluster j; bucket
 // k those whose label is outside [0, k), which count nowhere.
 struct sorted_points {
-  std::uint32_t const* order;  // [problems][n] points, ascending inside a bucket
-  std::uint32_t const*
-      offsets;  // [problems][k + 2] where buckets begin in order; the last one is n
+  std::uint32_t const* order;    // [problems][n] points, ascending inside a bucket
+  std::uint32_t const* offsets;  // [problems][k + 2] where buckets begin in order; the last is n
   std::uint32_t n;
   std::uint32_t k;
   std::int64_t first;
