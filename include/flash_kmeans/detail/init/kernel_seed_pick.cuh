@@ -100,16 +100,18 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSeedPickThreads, 1)
     std::int32_t* const candidates = p.candidates(b);
 
     std::int32_t const cursor = params.cursors[b];
+    // The columns that are compared: candidates, then what the chosen one leaves with each proposal.
+    std::int32_t first_column = 0, count = params.step <= 0 ? 1 : most;
     // What was drawn, candidates and proposals.
-    for (std::int32_t l = threadIdx.x; l < 2 * most; l += kSeedPickThreads) {
+    std::int32_t const draws_before =
+        params.step < 0 ? 0 : count + (proposes(params.step, params.k, most) ? most : 0);
+    for (std::int32_t l = threadIdx.x; l < draws_before; l += kSeedPickThreads) {
       drawn[l] = candidates[l];
     }
     std::uint64_t const problem_key = params.seeds.key(b);
     std::uint64_t const key =
         params.among_taken ? round_key(problem_key, kSeedRounds) : problem_key;
 
-    // The columns that are compared: candidates, then what the chosen one leaves with each proposal.
-    std::int32_t first_column = 0, count = params.step <= 0 ? 1 : most;
     std::int32_t chosen = 0, also_chosen = 0, best = 0, next = params.step + 1;
     double total = 0;
     bool proposed = false, both = false;

@@ -42,7 +42,7 @@ struct finish_params {
 };
 
 template <class T, class Form, class Rows>
-FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, 5)
+FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, 6)
     finish_kernel(finish_params<T> const p) {
   using acc = typename finish_params<T>::acc;
   constexpr int V = centroid_move<T, Form>::V;
