@@ -123,8 +123,12 @@ def main():
         return
     watch = timing.Stopwatch(options.device, options.seconds)
     for line in sys.stdin:
-        say(answer(peer, json.loads(line), watch, options))
-        clean_up(peer, options.device)
+        found = answer(peer, json.loads(line), watch, options)
+        # The next row may be another process's, and want the memory.
+        try:
+            clean_up(peer, options.device)
+        finally:
+            say(found)
 
 
 if __name__ == "__main__":
