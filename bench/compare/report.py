@@ -60,6 +60,7 @@ class Table:
                 seen.add(row["shape"]["name"])
                 self.shapes.append(shapes.from_dict(row["shape"]))
         # A peer without a time in this verb has no column; the list below says why.
+        self.fewer_bits = {peer["name"]: peer.get("fewer_bits", {}) for peer in results["peers"]}
         self.peers = [peer for peer in results["peers"]
                       if any(time_of(self.row(shape, peer["name"])) for shape in self.shapes)]
 
@@ -90,6 +91,8 @@ class Table:
         if peer != peers.OURS:
             ratio = self.ratio(shape, peer)
             text += f" ({three_digits(ratio)}x)" if ratio else ""
+        if self.verb != "update" and row["type"] in self.fewer_bits.get(peer, {}):
+            text += " †"
         return text + (" *" if row.get("notes") or row["type"] != row["shape"]["type"] else "")
 
 
@@ -152,14 +155,17 @@ def peers_section(results):
             ("synchronises", "waits for the device"), ("first_call", "first call"),
             ("extra_work", "besides the iterations"), ("clock", "clock"), ("memory", "memory")]
     rows = [[peer["title"], peer["version"], ", ".join(peer["types"]),
+             ", ".join(f"{type} in {bits}" for type, bits in peer.get("fewer_bits", {}).items()),
              "yes" if peer["batched"] else "one by one",
              "as they lie" if peer["strided"] else "copied"]
             + [peer[key] for key, _ in keys]
             for peer in results["peers"] if not peer["missing"]]
-    header = ["library", "version", "types", "batches", "NHD"] + [title for _, title in keys]
+    header = ["library", "version", "types", "multiplies", "batches", "NHD"]
+    header += [title for _, title in keys]
     lines = ["## What is inside the timer", "",
              "Points of a type that a library lacks are given to it as float, before the timer "
-             "starts (marked *, like rows with a note). Clock: `events` are CUDA events on the "
+             "starts (marked *, like rows with a note); what is multiplied in fewer bits than the "
+             "points have is marked †. Clock: `events` are CUDA events on the "
              "stream that the work is queued on, `host` is the host's clock with the device idle "
              "before and after. Memory: the peak of PyTorch's allocator (torch), the device's used "
              "memory (device) or the process's resident memory (process) looked at every "

@@ -60,6 +60,16 @@ class Tables(unittest.TestCase):
                              "fit")
         self.assertEqual(table.cell(table.shapes[0], "cuml"), "20.0 (2.00x) *")
 
+    def test_products_of_fewer_bits_are_marked(self):
+        both = [row(peer, verb=verb, type="float") for verb in ("assign", "update")
+                for peer in ("flash_kmeans", "flashlib-triton", "flashlib-cutedsl", "cuml")]
+        for verb, mark in (("assign", " †"), ("update", "")):
+            table = report.Table(results(*both), verb)
+            cells = [table.cell(table.shapes[0], peer)
+                     for peer in ("flashlib-triton", "flashlib-cutedsl", "cuml")]
+            self.assertEqual(cells, [f"10.0 (1.00x){mark} *", "10.0 (1.00x) *", "10.0 (1.00x) *"])
+        self.assertIn("| float in TF32 |", report.markdown(results(*both)))
+
     def test_rows_of_other_verbs_are_apart(self):
         both = results(row("flash_kmeans"), row("flash_kmeans", verb="assign", ms=3.0))
         self.assertEqual(report.Table(both, "assign").time(

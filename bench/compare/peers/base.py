@@ -20,6 +20,7 @@ class Peer:
     install = ""  # the line that installs it
     devices = ("cuda",)
     types = ("half", "bf16", "float")  # of points; others are given as STAND_IN
+    fewer_bits = {}  # type of points -> what it multiplies them as, where that has fewer bits
     verbs = ("fit",)  # what its public interface has
     batched = False  # many problems in one call; else they are called one by one
     strided = False  # takes NHD tensors as they lie; else it gets a contiguous copy
@@ -78,6 +79,7 @@ class Peer:
             "install": self.install,
             "devices": list(self.devices),
             "types": list(self.types),
+            "fewer_bits": dict(self.fewer_bits),
             "verbs": list(self.verbs),
             "batched": self.batched,
             "strided": self.strided,

@@ -8,12 +8,13 @@ class FlashLibTriton(Peer):
     module = "flashlib.primitives.kmeans"
     distribution = "flashlib"
     install = "pip install flashlib"
+    fewer_bits = {"float": "TF32"}
     verbs = ("assign", "update", "fit")
     batched = True
     synchronises = "never without a tolerance"
     first_call = "compiles a kernel for every n, k, d and type"
-    extra_work = "labels belong to the centroids before the last update; float points are " \
-                 "multiplied in TF32; centroids are rounded to the points' type after every update"
+    extra_work = "labels belong to the centroids before the last update; centroids are rounded " \
+                 "to the points' type after every update"
     backend = "triton"
 
     def prepare(self, problem):
@@ -57,11 +58,10 @@ class FlashLibCuteDsl(FlashLibTriton):
     title = "FlashLib (CuTe-DSL)"
     install = "pip install 'flashlib[cutedsl]'"
     types = ("half", "bf16")
+    fewer_bits = {}
     verbs = ("assign", "fit")  # the update is FlashLib's Triton one
     batched = False
     first_call = "compiles and measures up to 12 kernels for every n, k, d and type"
-    extra_work = "labels belong to the centroids before the last update; centroids are rounded " \
-                 "to the points' type after every update"
     backend = "cutedsl"
 
     def why_missing(self):

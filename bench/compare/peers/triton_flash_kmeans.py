@@ -8,13 +8,13 @@ class TritonFlashKMeans(Peer):
     module = "flash_kmeans"
     distribution = "flash-kmeans"
     install = "pip install flash-kmeans"
+    fewer_bits = {"float": "TF32"}
     verbs = ("assign", "update", "fit")
     batched = True
     synchronises = "each iteration, to compare the shift with the tolerance"
     first_call = "compiles a kernel for every n, k, d and type"
     extra_work = "norms of the points once a fit; labels belong to the centroids before the last " \
-                 "update; float points are multiplied in TF32; centroids are rounded to the " \
-                 "points' type after every update"
+                 "update; centroids are rounded to the points' type after every update"
 
     def prepare(self, problem):
         import torch
