@@ -59,8 +59,8 @@ class Table:
                     and row["shape"]["name"] not in seen:
                 seen.add(row["shape"]["name"])
                 self.shapes.append(shapes.from_dict(row["shape"]))
-        # A peer without a time in this verb has no column; the list below says why.
         self.fewer_bits = {peer["name"]: peer.get("fewer_bits", {}) for peer in results["peers"]}
+        # A peer without a time in this verb has no column; the list below says why.
         self.peers = [peer for peer in results["peers"]
                       if any(time_of(self.row(shape, peer["name"])) for shape in self.shapes)]
 

@@ -252,11 +252,10 @@ class centroid_update {
     p.splits = gaps_.splits();
     // Clusters of many pieces get a block each. Others are dealt out to as many blocks as run at once.
     constexpr std::uint32_t kManyPieces = 8;
-    constexpr std::int64_t kBlocksOfSm = 6;
     p.at_once = chunks_.per_problem > kManyPieces * sorted.k ? 1 : kFinishWarps;
     p.blocks = static_cast<std::uint32_t>(std::min<std::int64_t>(
         ceil_div(sorted.k, p.at_once),
-        std::max<std::int64_t>(1, kBlocksOfSm * multiprocessors_ / problems)));
+        std::max<std::int64_t>(1, kFinishBlocksOfSm * multiprocessors_ / problems)));
     with_rows([&](auto rows) {
       launch(finish_kernel<T, Form, decltype(rows)>, "finish_kernel", problems * p.blocks,
              kFinishThreads, stream, p, {0, 1, overlaps_});

@@ -22,6 +22,7 @@ inline namespace FLASH_KMEANS_ABI {
 
 inline constexpr int kFinishWarps = 4;
 inline constexpr int kFinishThreads = 32 * kFinishWarps;
+inline constexpr int kFinishBlocksOfSm = 6;  // that run at once
 inline constexpr std::uint32_t kMostPiecesAlone = 16;
 
 template <class T>
@@ -42,7 +43,7 @@ struct finish_params {
 };
 
 template <class T, class Form, class Rows>
-FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, 6)
+FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, kFinishBlocksOfSm)
     finish_kernel(finish_params<T> const p) {
   using acc = typename finish_params<T>::acc;
   constexpr int V = centroid_move<T, Form>::V;
