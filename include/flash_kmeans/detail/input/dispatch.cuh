@@ -51,9 +51,10 @@ class input_check {
     std::vector<T> row(static_cast<std::size_t>(p.d));
     fetch(row.data(), x_.data + x_.problem_offset(b) + r * x_.ld, row.size(), stream,
           "check of the points");
-    throw_not_finite(first_problem_ + b, r, static_cast<std::int64_t>(row.size()), [&](std::int64_t f) {
-      return static_cast<double>(static_cast<centroid_t<T>>(row[static_cast<std::size_t>(f)]));
-    });
+    throw_not_finite(
+        first_problem_ + b, r, static_cast<std::int64_t>(row.size()), [&](std::int64_t f) {
+          return static_cast<double>(static_cast<centroid_t<T>>(row[static_cast<std::size_t>(f)]));
+        });
   }
 
  private:
