@@ -8,8 +8,9 @@
 
 namespace flash_kmeans::detail {
 
-inline constexpr std::uint32_t kSmallThreads = 512;  // of a block, at most
-inline constexpr std::uint32_t kSmallBlocks = 8;     // of a cluster, at most: what every GPU places
+inline constexpr std::uint32_t kSmallThreads = 512;        // of a block, at most
+inline constexpr std::uint32_t kSmallFewestThreads = 128;  // at least
+inline constexpr std::uint32_t kSmallBlocks = 8;  // of a cluster, at most: what every GPU places
 inline constexpr std::uint32_t kSmallRounds = 8;  // points of a block are at most so many a thread
 inline constexpr std::uint32_t kSmallTile = 32;   // points, centroids that a warp searches at once
 
@@ -61,7 +62,7 @@ struct alignas(8) small_place {
 inline small_layout small_layout_for(std::int64_t n, std::int64_t k, std::int64_t d,
                                      std::int64_t element, std::int64_t acc, bool tensor_cores,
                                      std::int64_t most_blocks) {
-  constexpr std::int64_t kSpan = 256, kFewestThreads = 128, kMostClusters = 1024, kMostWidth = 4096;
+  constexpr std::int64_t kSpan = 256, kMostClusters = 1024, kMostWidth = 4096;
   constexpr std::int64_t kLeastPieceBits = 4, kFewPieces = 8;
   auto const u32 = [](std::int64_t value) { return static_cast<std::uint32_t>(value); };
   small_layout l{};
@@ -78,7 +79,7 @@ inline small_layout small_layout_for(std::int64_t n, std::int64_t k, std::int64_
   l.span = u32(span);
   std::int64_t const units = ceil_div(d * element, std::int64_t{16});
   l.threads = u32(power_of_two_for(span > units ? span : units, kSmallThreads));
-  if (l.threads < kFewestThreads) l.threads = u32(kFewestThreads);
+  if (l.threads < kSmallFewestThreads) l.threads = kSmallFewestThreads;
   l.owned = ceil_div(u32(k), l.blocks);
   l.piece_bits = u32(kLeastPieceBits);
   std::int64_t const workers = l.threads / units;
