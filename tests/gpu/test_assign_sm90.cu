@@ -76,12 +76,13 @@ void expect_labels(matrix const& x, matrix const& c, std::vector<std::int32_t> c
 // --- Shapes --------------------------------------------------------------------------------------
 
 // Features that fill chunks, steps and turns, fall one short and go one over, with points that stay
-// in shared memory and that do not; every third number of centroids with each. n is odd, so that it
-// fills no tile, and as large as the oracle can do in a few hundredths of a second.
+// in shared memory and that do not, and of float around 10 and 21, where pairs of pieces fill one
+// chunk and two; every third number of centroids with each. n is odd, so that it fills no tile, and
+// as large as the oracle can do in a few hundredths of a second.
 TYPED_TEST(assign_sm90, every_width_and_depth_exact) {
   using T = TypeParam;
-  std::int64_t const depths[] = {1,   2,   3,   7,   8,   9,   15,  16,  17,   24,
-                                 31,  45,  63,  64,  65,  96,  100, 127, 128,  129,
+  std::int64_t const depths[] = {1,   2,   3,   7,   8,   9,   10,  11,  15,   16,  17,  21,
+                                 22,  24,  31,  45,  63,  64,  65,  96,  100,  127, 128, 129,
                                  192, 200, 256, 320, 384, 512, 513, 768, 1536, 4096};
   std::int64_t const widths[] = {1,   2,   63,  64,  65,  100, 128, 129,
                                  191, 192, 193, 256, 293, 385, 1000};
@@ -496,7 +497,7 @@ matrix pairs_of_neighbours(std::int64_t k, std::int64_t d, std::uint64_t seed) {
 }
 
 TEST_F(assign_sm90_float, native_is_no_worse_than_fp32) {
-  for (std::int64_t const d : {3, 24, 128, 768, 1536}) {
+  for (std::int64_t const d : {3, 10, 21, 24, 128, 768, 1536}) {
     std::int64_t const n = d < 200 ? 8000 : 1500, k = 64;
     matrix const x = rounded_to<float>(normal_points(n, d, 321));
     matrix const apart = rounded_to<float>(normal_points(k, d, 322));

@@ -86,9 +86,11 @@ std::string flaw(sm90_layout const& l, std::int64_t d_bytes, std::int64_t k) {
     return "steps of the last chunk";
   }
 
-  std::int64_t const turn_chunks =
-      chunks < kSm90TurnChunks<Pieces> ? chunks : kSm90TurnChunks<Pieces>;
-  std::int64_t const turns = (chunks + kSm90TurnChunks<Pieces> - 1) / kSm90TurnChunks<Pieces>;
+  std::int64_t const turn_chunks = l.turn_chunks;
+  if (turn_chunks < 1 || turn_chunks > chunks || turn_chunks > kSm90TurnChunks<Pieces>) {
+    return "chunks of a turn";
+  }
+  std::int64_t const turns = (chunks + turn_chunks - 1) / turn_chunks;
   std::int64_t const point_bytes = turn_chunks * Pieces * kSm90Points<Pieces> * 128;
   if (l.point_bytes != point_bytes) return "bytes of a slot";
   std::int64_t const bias_at =
@@ -161,6 +163,8 @@ TEST(tiles, of_sm90_a_bad_layout_is_noticed) {
   EXPECT_EQ(with([](sm90_layout& l) { --l.chunks; }), "chunks");
   EXPECT_EQ(with([](sm90_layout& l) { ++l.chunks; }), "chunks");
   EXPECT_EQ(with([](sm90_layout& l) { --l.last_steps; }), "steps of the last chunk");
+  EXPECT_EQ(with([](sm90_layout& l) { l.turn_chunks = 0; }), "chunks of a turn");
+  EXPECT_EQ(with([](sm90_layout& l) { ++l.turn_chunks; }), "chunks of a turn");
   EXPECT_EQ(with([](sm90_layout& l) { l.point_bytes -= 1024; }), "bytes of a slot");
   EXPECT_EQ(with([](sm90_layout& l) { l.stage_bytes -= 1024; }), "bytes of a stage");
   EXPECT_EQ(with([](sm90_layout& l) { l.stage_bytes += 512; }), "stages off their alignment");

@@ -60,16 +60,17 @@ class assignment {
       using Form = decltype(form);
       if constexpr (Form::copied) {
         using Operand = typename Form::operand;
-        constexpr int kPieces = Form::pieces;
-        operand_ld_ = round_up<std::int64_t>(shape_.d, 16 / sizeof(Operand));
-        operand_ = memory.take<Operand>(shape_.b * kPieces * shape_.k * operand_ld_);
+        constexpr int kMatrices = Form::matrices;
+        std::int64_t const width = Form::width(shape_.d);
+        operand_ld_ = round_up<std::int64_t>(width, (sm90 ? kSm90RowBytes : 16) / sizeof(Operand));
+        operand_ = memory.take<Operand>(shape_.b * kMatrices * shape_.k * operand_ld_);
         if (sm90) {
-          packs_ = kPieces > 1 || !rows_aligned(x_, 16);
-          if (packs_) packed_ = memory.take<Operand>(shape_.b * kPieces * shape_.n * operand_ld_);
-          layout_ = sm90_layout_for<kPieces>(shape_.d * std::int64_t{sizeof(Operand)}, shape_.k);
+          packs_ = Form::pieces > 1 || !rows_aligned(x_, 16);
+          if (packs_) packed_ = memory.take<Operand>(shape_.b * kMatrices * shape_.n * operand_ld_);
+          layout_ = sm90_layout_for<kMatrices>(width * std::int64_t{sizeof(Operand)}, shape_.k);
           blocks_ = multiprocessors() / layout_.cluster * layout_.cluster;
-          partials_sm90_ = memory.take<sm90_partial>(2 * blocks_ * kSm90Points<kPieces>);
-          counter_count_ = kSm90Groups<kPieces> * blocks_;
+          partials_sm90_ = memory.take<sm90_partial>(2 * blocks_ * kSm90Points<kMatrices>);
+          counter_count_ = kSm90Groups<kMatrices> * blocks_;
           counters_ = memory.take<std::uint32_t>(counter_count_);
         }
       }
@@ -88,18 +89,31 @@ class assignment {
     if (plan_.kernel == assign_kernel::sm90) {
       with_form([&](auto form) {
         using Form = decltype(form);
-        if constexpr (Form::copied) prepare_sm90<typename Form::operand, Form::pieces>();
+        if constexpr (Form::copied) prepare_sm90<typename Form::operand, Form::matrices>();
       });
     }
   }
 
   // Makes the points ready to be multiplied, once for all assignments: the sm90 kernel wants rows
-  // that start on 16 bytes, and float in pieces.
+  // that start on 16 bytes, and float in pieces or their pairs.
   void queue_points(cudaStream_t stream) const {
     if (!packs_) return;
     with_form([&](auto form) {
       using Form = decltype(form);
-      if constexpr (Form::copied) {
+      if constexpr (Form::paired) {
+        using Operand = typename Form::operand;
+        pack_pairs_params<T, Operand> p{};
+        p.x = device_matrix<T const>(x_);
+        p.to = static_cast<Operand*>(packed_);
+        p.n = shape_.n;
+        p.ld = static_cast<std::int32_t>(operand_ld_);
+        p.d = static_cast<std::int32_t>(shape_.d);
+        p.rows = kPackBytes / static_cast<std::int32_t>(sizeof(Operand)) / p.ld;
+        p.of_problem = static_cast<std::uint32_t>(ceil_div<std::int64_t>(shape_.n, p.rows));
+        p.groups = static_cast<std::uint32_t>(shape_.b * p.of_problem);
+        launch(pack_pairs_kernel<T, Operand, Form::pieces>, "pack_pairs_kernel", grid_for(p.groups),
+               kPackThreads, stream, p);
+      } else if constexpr (Form::copied) {
         using Operand = typename Form::operand;
         pack_params<T, Operand> p{};
         p.x = device_matrix<T const>(x_);
@@ -142,6 +156,7 @@ class assignment {
             bias_pieces_,
             bias_stride_,
             static_cast<std::int32_t>(shape_.k),
+            static_cast<std::int32_t>(shape_.d),
             metric_ == metric::euclidean ? -0.5 : 0.0};
   }
 
@@ -152,8 +167,14 @@ class assignment {
       if (plan_.kernel == assign_kernel::sm90) {
         if (plan_.multiply == precision::tf32) {
           use(assign_form<float>{});
+          return;
+        }
+        using Operand = sm90_operand_t<T>;
+        constexpr int kPieces = kSm90Pieces<T>;
+        if (shape_.d <= kMostPairedFeatures<Operand, kPieces>) {
+          use(assign_form<Operand, kPieces, true>{});
         } else {
-          use(assign_form<sm90_operand_t<T>, kSm90Pieces<T>>{});
+          use(assign_form<Operand, kPieces>{});
         }
         return;
       }
@@ -298,12 +319,12 @@ class assignment {
     return rows_aligned(x_, 16) ? sm80_kernel<T, true, search> : sm80_kernel<T, false, search>;
   }
 
-  template <class Operand, int Pieces>
+  template <class Operand, int Matrices>
   void prepare_sm90() {
     auto const* points = static_cast<Operand const*>(packed_);
-    std::array<std::int64_t, 4> extents{operand_ld_, shape_.n, Pieces, shape_.b};
+    std::array<std::int64_t, 4> extents{operand_ld_, shape_.n, Matrices, shape_.b};
     std::array<std::int64_t, 3> strides{operand_ld_, shape_.n * operand_ld_,
-                                        Pieces * shape_.n * operand_ld_};
+                                        Matrices * shape_.n * operand_ld_};
     sm90_.x_inner = 1;
     if constexpr (std::is_same_v<T, Operand>) {
       if (!packs_) {
@@ -313,10 +334,10 @@ class assignment {
         sm90_.x_inner = static_cast<std::int32_t>(x_.batch[1]);
       }
     }
-    sm90_.x = make_tensor_map(points, extents, strides, kSm90Points<Pieces>);
+    sm90_.x = make_tensor_map(points, extents, strides, kSm90Points<Matrices>);
     sm90_.c = make_tensor_map(
-        static_cast<Operand const*>(operand_), {operand_ld_, shape_.k, Pieces, shape_.b},
-        {operand_ld_, shape_.k * operand_ld_, Pieces * shape_.k * operand_ld_},
+        static_cast<Operand const*>(operand_), {operand_ld_, shape_.k, Matrices, shape_.b},
+        {operand_ld_, shape_.k * operand_ld_, Matrices * shape_.k * operand_ld_},
         static_cast<int>(layout_.width / layout_.cluster));
     sm90_.bias = make_tensor_map<__nv_bfloat16>(
         bias_pieces_, {kSm90BiasColumns, bias_stride_, 1, shape_.b},
@@ -329,7 +350,7 @@ class assignment {
     sm90_.k_tiles = static_cast<std::int32_t>(ceil_div<std::int64_t>(shape_.k, layout_.width));
     sm90_.layout = layout_;
     sm90_.tiles_per_problem =
-        ceil_div<std::int64_t>(shape_.n, kSm90Points<Pieces> * layout_.cluster);
+        ceil_div<std::int64_t>(shape_.n, kSm90Points<Matrices> * layout_.cluster);
   }
 
   void queue_labels_sm90(std::int32_t* labels, fit_status const* status, std::int32_t none,
@@ -344,8 +365,8 @@ class assignment {
     with_form([&](auto form) {
       using Form = decltype(form);
       if constexpr (Form::copied) {
-        launch(sm90_kernel<typename Form::operand, Form::pieces>, "sm90_kernel",
-               shares.count * layout_.cluster, kSm90Threads<Form::pieces>, stream, p,
+        launch(sm90_kernel<typename Form::operand, Form::matrices>, "sm90_kernel",
+               shares.count * layout_.cluster, kSm90Threads<Form::matrices>, stream, p,
                {static_cast<std::size_t>(layout_.bytes()), layout_.cluster, /*overlaps=*/true});
       }
     });

@@ -1,5 +1,5 @@
-// Copies points into the form that the sm90 kernel reads: rows on 16 bytes, in pieces where a type
-// is split.
+// Copies points into the form that the sm90 kernel reads: whole rows of 32 bytes, in pieces where a
+// type is split.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +27,12 @@ inline constexpr int kPackThreads = 256;
 template <class Operand>
 inline constexpr int kPackVector = 16 / sizeof(Operand);
 
+// A value that is split: infinity has no pieces; as a NaN it spoils its own point only.
+template <class T>
+__device__ T to_be_split(T value) {
+  return value - value == 0 ? value : value - value;
+}
+
 // `lanes` lanes a row. One piece is the point as it is.
 template <class T, class Operand, int Pieces>
 FLASH_KMEANS_KERNEL void __launch_bounds__(kPackThreads)
@@ -52,8 +58,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kPackThreads)
         if constexpr (Pieces == 1) {
           parts[j] = value;
         } else {
-          // Infinity has no pieces; as a NaN it spoils its own point only.
-          split<Operand, Pieces>(value - value == 0 ? value : value - value, parts + j, V);
+          split<Operand, Pieces>(to_be_split(value), parts + j, V);
         }
       }
 #pragma unroll
@@ -64,6 +69,50 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kPackThreads)
         *reinterpret_cast<pack<Operand, V>*>(to + piece * p.n * p.ld + f) = written;
       }
     }
+  }
+}
+
+template <class T, class Operand>
+struct pack_pairs_params {
+  device_matrix<T const> x;  // [b][n][d]
+  Operand* to;               // [b][n][ld], zero behind the pairs; ld a multiple of kPackVector
+  std::int64_t n;
+  std::int32_t ld, d;
+  std::int32_t rows;         // of a group, or fewer: points of one problem
+  std::uint32_t of_problem;  // groups
+  std::uint32_t groups;      // of all problems
+};
+
+inline constexpr int kPackBytes = 16 * 1024;  // of a group, at most
+
+// The same for pairs of pieces as features: those of one pair next to each other. A block packs a
+// group of rows in shared memory.
+template <class T, class Operand, int Pieces>
+FLASH_KMEANS_KERNEL void __launch_bounds__(kPackThreads)
+    pack_pairs_kernel(pack_pairs_params<T, Operand> const p) {
+  constexpr int V = kPackVector<Operand>;
+  using unit = pack<Operand, V>;
+  __shared__ unit packed[kPackBytes / sizeof(unit)];
+  for (int i = threadIdx.x; i < p.rows * p.ld / V; i += kPackThreads) packed[i] = unit{};
+  for (std::uint32_t group = blockIdx.x; group < p.groups; group += gridDim.x) {
+    std::uint32_t const b = group / p.of_problem;
+    std::int64_t const first = std::int64_t{group - b * p.of_problem} * p.rows;
+    auto const count = static_cast<std::uint32_t>(min(p.n - first, std::int64_t{p.rows}));
+    T const* const from = p.x.problem(b) + first * p.x.ld;
+    auto const d = static_cast<std::uint32_t>(p.d), ld = static_cast<std::uint32_t>(p.ld);
+    __syncthreads();  // what was there has been read
+#pragma unroll 4
+    for (std::uint32_t i = threadIdx.x; i < count * d; i += kPackThreads) {
+      std::uint32_t const row = i / d, feature = i - row * d;
+      Operand parts[Pieces];
+      split<Operand, Pieces>(to_be_split(from[row * p.x.ld + feature]), parts, 1);
+      Operand* const to = reinterpret_cast<Operand*>(packed) + row * ld + feature;
+      for_piece_pairs<Pieces>([&](int pair, int of, int) { to[pair * d] = parts[of]; });
+    }
+    __syncthreads();
+    auto* const to = reinterpret_cast<unit*>(p.to + (b * p.n + first) * p.ld);
+#pragma unroll 4
+    for (std::uint32_t i = threadIdx.x; i < count * ld / V; i += kPackThreads) to[i] = packed[i];
   }
 }
 

@@ -13,7 +13,8 @@
 // memory while all centroids pass, where their chunks fit; else chunks of points and centroids pass
 // together, and two blocks form a cluster that shares the centroids. A type with Pieces > 1 (float
 // as three bfloat16) multiplies every chunk once for each pair of pieces that matters, and adds up
-// turns in registers: tensor cores truncate, so few products may pass through one accumulator.
+// turns in registers: tensor cores truncate, so few products may pass through one accumulator. float
+// of few features has no pieces here: their pairs are features (operand.cuh).
 //
 // Shared memory:
 //   points     x_slots x turn_chunks x Pieces x [points][128 bytes], swizzled by TMA (resident)
@@ -34,6 +35,7 @@
 #include "../ptx/mbarrier.cuh"
 #include "../ptx/tma.cuh"
 #include "../ptx/wgmma.cuh"
+#include "pieces.cuh"
 #include "sm90_labels.cuh"
 #include "sm90_producer.cuh"
 #include "sm90_search.cuh"
@@ -96,23 +98,18 @@ struct sm90_consumer {
   template <int N, int Steps, bool First, bool Bias>
   __device__ __forceinline__ void issue(float (&acc)[N / 2], operands const& at) const {
     ptx::wgmma_fence();
-    // Pairs of pieces, the smallest first, so that little is rounded away.
+    for_piece_pairs<Pieces>([&](int pair, int x_of, int c_of) {
 #pragma unroll
-    for (int sum = Pieces - 1; sum >= 0; --sum) {
-#pragma unroll
-      for (int x_of = 0; x_of <= sum; ++x_of) {
-#pragma unroll
-        for (int s = 0; s < Steps; ++s) {
-          std::uint64_t const a = ptx::wgmma_operand(at.x[s / 4 * Pieces + x_of] + s % 4 * 2);
-          std::uint64_t const b = ptx::wgmma_operand(at.c[s / 4 * Pieces + sum - x_of] + s % 4 * 2);
-          if (First && sum == Pieces - 1 && x_of == 0 && s == 0) {
-            ptx::wgmma<Operand, N, false>(acc, a, b);
-          } else {
-            ptx::wgmma<Operand, N, true>(acc, a, b);
-          }
+      for (int s = 0; s < Steps; ++s) {
+        std::uint64_t const a = ptx::wgmma_operand(at.x[s / 4 * Pieces + x_of] + s % 4 * 2);
+        std::uint64_t const b = ptx::wgmma_operand(at.c[s / 4 * Pieces + c_of] + s % 4 * 2);
+        if (First && pair == 0 && s == 0) {
+          ptx::wgmma<Operand, N, false>(acc, a, b);
+        } else {
+          ptx::wgmma<Operand, N, true>(acc, a, b);
         }
       }
-    }
+    });
     if constexpr (Bias) {
       ptx::wgmma<__nv_bfloat16, N, true>(acc, ptx::wgmma_operand<kSm90BiasRowBytes>(at.ones),
                                          ptx::wgmma_operand<kSm90BiasRowBytes>(at.bias));
@@ -206,7 +203,6 @@ struct sm90_consumer {
   template <int N>
   __device__ __forceinline__ void span_of_tiles(sm90_best& best, std::int32_t from, std::int32_t to,
                                                 std::int32_t begin, bool done) {
-    constexpr int kTurn = kSm90TurnChunks<Pieces>;
     sm90_layout const& l = p.layout;
     std::uint32_t const piece_units = l.width * 128 / 16;
 #pragma unroll 1
@@ -214,11 +210,12 @@ struct sm90_consumer {
       sm90_ring point = points;
       float acc[N / 2];
       auto turn = [&](auto& sums, auto first, auto bias, int chunk) {
-        int const chunks = l.chunks - chunk < kTurn ? l.chunks - chunk : kTurn;
+        int const chunks = min(l.chunks - chunk, l.turn_chunks);
         int const steps = (chunks - 1) * kSm90ChunkSteps +
                           (chunk + chunks == l.chunks ? l.last_steps : kSm90ChunkSteps);
         std::uint32_t const held = stage_units();
-        std::uint32_t x_units = held + operands::kCount * piece_units + group * (64 * 128 / 16);
+        std::uint32_t x_units =
+            held + l.turn_chunks * Pieces * piece_units + group * (64 * 128 / 16);
         if (l.keep_points) {
           x_units = points_units(point);
           if (k_tile == begin) ptx::mbarrier_wait(shared.points_full(point.slot), point.parity);
@@ -244,7 +241,7 @@ struct sm90_consumer {
       };
       turn(acc, std::true_type{}, std::true_type{}, 0);
 #pragma unroll 1
-      for (int chunk = kTurn; chunk < l.chunks; chunk += kTurn) {
+      for (int chunk = l.turn_chunks; chunk < l.chunks; chunk += l.turn_chunks) {
         if constexpr (Pieces == 1) {
           turn(acc, std::false_type{}, std::false_type{}, chunk);
         } else {
@@ -288,7 +285,7 @@ struct sm90_consumer {
 
   __device__ __forceinline__ void run(sm90_work work, std::int32_t rank, sm90_scalars* scalars) {
     sm90_layout const& l = p.layout;
-    int const turns = ceil_div(l.chunks, kSm90TurnChunks<Pieces>);  // of a tile
+    int const turns = ceil_div(l.chunks, l.turn_chunks);  // of a tile
     // The last tile of a problem may be narrower.
     int const last_width = sm90_width(p.k - (p.k_tiles - 1) * l.width, l.width);
     int const whole_tiles = last_width == l.width ? p.k_tiles : p.k_tiles - 1;

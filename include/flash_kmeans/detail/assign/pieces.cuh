@@ -23,6 +23,22 @@ __device__ inline float round_to_tf32(float value) {
   return __uint_as_float((bits & 0x80000000u) | (rounded < kLargest ? rounded : kLargest));
 }
 
+// The pairs of pieces that matter of a product of values.
+template <int Pieces>
+inline constexpr int kPiecePairs = Pieces*(Pieces + 1) / 2;
+
+// Calls use(pair, piece of the point, piece of the centroid) for each, the smallest products first, so
+// that little is rounded away.
+template <int Pieces, class Use>
+__device__ __forceinline__ void for_piece_pairs(Use&& use) {
+  int pair = 0;
+#pragma unroll
+  for (int sum = Pieces - 1; sum >= 0; --sum) {
+#pragma unroll
+    for (int of_point = 0; of_point <= sum; ++of_point) use(pair++, of_point, sum - of_point);
+  }
+}
+
 // Writes the pieces of a value, `stride` elements apart, and returns what they add up to.
 //
 // One piece: half and bfloat16 rounded to nearest, tf32 for float. Three bfloat16 pieces hold a
@@ -38,7 +54,10 @@ __device__ inline float round_to_tf32(float value) {
 // full size lose at most 4 x 17 x 2 u of the turn's part of S, and the 20 before them, at 2^-7 of
 // it, less than 6 u. ceil(d / 64) - 1 rounded additions join the turns. Together below (143 + d /
 // 64) u S, and for d < 64, where padding loses nothing, below (2.3 d + 8) u S. For a plain fp32 dot
-// product d u S is the bound; what both really lose is compared against fp64 in the tests.
+// product d u S is the bound; what both really lose is compared against fp64 in the tests. Where
+// pairs are features of their own (operand.cuh), at most three instructions hold products of full
+// size, d of them and up to 15 small ones, and the five before them small ones only: below (2 d + 40)
+// u S.
 template <class Operand, int Pieces, class Acc>
 __device__ Acc split(Acc value, Operand* to, std::int64_t stride) {
   if constexpr (Pieces == 1) {

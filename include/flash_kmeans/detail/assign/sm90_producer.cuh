@@ -37,13 +37,12 @@ template <class Operand, int Pieces>
 __device__ void sm90_load_points(sm90_params const& p, sm90_shared const& shared, sm90_work work,
                                  std::int32_t rank) {
   constexpr int kFeatures = 128 / sizeof(Operand);
-  constexpr int kTurn = kSm90TurnChunks<Pieces>;
   sm90_layout const& l = p.layout;
   sm90_ring ring;
   for (; work.any(); work.next(p)) {
     sm90_point_tile<Pieces> const tile(p, work, rank);
-    for (int first = 0; first < l.chunks; first += kTurn) {
-      int const chunks = l.chunks - first < kTurn ? l.chunks - first : kTurn;
+    for (int first = 0; first < l.chunks; first += l.turn_chunks) {
+      int const chunks = min(l.chunks - first, l.turn_chunks);
       ptx::mbarrier_wait(shared.points_empty(ring.slot), ring.parity ^ 1);
       std::uint32_t const full = shared.points_full(ring.slot);
       ptx::mbarrier_arrive_expect(full, chunks * Pieces * kSm90PointBytes<Pieces>);
@@ -63,7 +62,6 @@ template <class Operand, int Pieces>
 __device__ void sm90_load_stages(sm90_params const& p, sm90_shared const& shared, sm90_work work,
                                  std::int32_t rank) {
   constexpr int kFeatures = 128 / sizeof(Operand);
-  constexpr int kTurn = kSm90TurnChunks<Pieces>;
   sm90_layout const& l = p.layout;
   auto const everyone = static_cast<std::uint16_t>((1 << l.cluster) - 1);
   std::uint32_t const piece_bytes = l.width * 128;
@@ -81,8 +79,8 @@ __device__ void sm90_load_stages(sm90_params const& p, sm90_shared const& shared
     std::int32_t const to = l.keep_centroids ? p.k_tiles : work.to(p);
     for (std::int32_t k_tile = l.keep_centroids ? 0 : work.from; k_tile < to; ++k_tile) {
       std::int32_t const k0 = k_tile * l.width;
-      for (int first = 0; first < l.chunks; first += kTurn) {
-        int const chunks = l.chunks - first < kTurn ? l.chunks - first : kTurn;
+      for (int first = 0; first < l.chunks; first += l.turn_chunks) {
+        int const chunks = min(l.chunks - first, l.turn_chunks);
         ptx::mbarrier_wait(shared.stage_empty(ring.slot), ring.parity ^ 1);
         std::uint32_t const full = shared.stage_full(ring.slot);
         std::uint32_t const stage = shared.stages + ring.slot * l.stage_bytes;
@@ -100,7 +98,7 @@ __device__ void sm90_load_stages(sm90_params const& p, sm90_shared const& shared
                                     work.problem, full, everyone);
           }
           if (!l.keep_points) {
-            tile.load(stage + kTurn * Pieces * piece_bytes + i * kSm90PointBytes<Pieces>, p,
+            tile.load(stage + l.turn_chunks * Pieces * piece_bytes + i * kSm90PointBytes<Pieces>, p,
                       feature, piece, full);
           }
         }

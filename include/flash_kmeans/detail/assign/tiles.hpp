@@ -34,12 +34,15 @@ inline constexpr int kSm90Centroids = Pieces == 1 ? 192 : 128;
 template <int Pieces>
 inline constexpr int kSm90Threads = 128 * (1 + kSm90Groups<Pieces>);
 
-// Operands come in chunks of 128 bytes a row. A warpgroup multiplies this many before it hands the
-// tensor cores over; they make a stage of the ring.
+// Operands come in chunks of 128 bytes a row. A warpgroup multiplies up to this many before it hands
+// the tensor cores over; they make a stage of the ring.
 template <int Pieces>
 inline constexpr int kSm90TurnChunks = Pieces == 1 ? 2 : 1;
 
 inline constexpr int kSm90ChunkSteps = 4;  // of 32 bytes, the depth of an instruction
+// Rows of operands are padded to this: TMA reads rows of 16 bytes, or 48, at half the speed
+// (measured on an H100).
+inline constexpr int kSm90RowBytes = 32;
 template <int Pieces>
 inline constexpr int kSm90PointBytes = kSm90Points<Pieces> * 128;
 // -|c|^2/2 enters as a product of its own, of rows of 32 bytes: three bfloat16 pieces times one.
@@ -60,11 +63,12 @@ FLASH_KMEANS_HOST_DEVICE constexpr std::int32_t sm90_width(std::int32_t left, st
 
 // How a shape is laid out in shared memory.
 struct sm90_layout {
-  std::int32_t chunks;      // of 128 bytes a row
-  std::int32_t last_steps;  // of the last chunk
-  std::int32_t width;       // centroids of a tile, but for the last one
-  std::int32_t x_slots;     // turns of points that stay
-  std::int32_t c_stages;    // turns of centroids, of points that do not stay, and of a tile's bias
+  std::int32_t chunks;       // of 128 bytes a row
+  std::int32_t last_steps;   // of the last chunk
+  std::int32_t turn_chunks;  // of a turn on the tensor cores, but for a tile's last one
+  std::int32_t width;        // centroids of a tile, but for the last one
+  std::int32_t x_slots;      // turns of points that stay
+  std::int32_t c_stages;     // turns of centroids, of points that do not stay, and of a tile's bias
   std::int32_t stage_bytes;
   std::int32_t cluster;  // blocks that share centroids
   bool keep_points;      // resident while all centroids pass
@@ -88,17 +92,21 @@ constexpr sm90_layout sm90_layout_for(std::int64_t d_bytes, std::int64_t k) {
       static_cast<std::int32_t>((d_bytes - (l.chunks - 1) * std::int64_t{128} + 31) / 32);
   std::int64_t const k_tiles = (k + kN - 1) / kN;
   l.width = static_cast<std::int32_t>(((k + k_tiles - 1) / k_tiles + 63) / 64 * 64);
-  int const turn_chunks = l.chunks < kTurn ? l.chunks : kTurn;
-  l.point_bytes = turn_chunks * Pieces * kSm90PointBytes<Pieces>;
-  int const turns = (l.chunks + kTurn - 1) / kTurn;  // of a tile
-  int const most = kSm90SharedBytes - l.bytes();     // for points and stages
-  l.stage_bytes = turn_chunks * Pieces * l.width * 128 + l.width * kSm90BiasRowBytes;
+  int const most = kSm90SharedBytes - l.bytes();  // for points and stages
+  int turns = 0;                                  // of a tile
+  auto const take_turns = [&](std::int32_t chunks) {
+    l.turn_chunks = l.chunks < chunks ? l.chunks : chunks;
+    turns = (l.chunks + chunks - 1) / chunks;
+    l.point_bytes = l.turn_chunks * Pieces * kSm90PointBytes<Pieces>;
+    l.stage_bytes = l.turn_chunks * Pieces * l.width * 128 + l.width * kSm90BiasRowBytes;
+  };
+  take_turns(kTurn);
   std::int64_t slots = turns;
   l.keep_points = most - slots * l.point_bytes >= 2 * l.stage_bytes;
   l.cluster = l.keep_points ? 1 : 2;
   if (l.keep_points) {
     // Room for the next tile's points, so far as two turns for each warpgroup remain.
-    int const least = turns == 1 && turn_chunks == 1 ? 4 : 2;
+    int const least = turns == 1 && l.turn_chunks == 1 ? 4 : 2;
     std::int64_t const all = 2 * slots;
     while (slots < all && slots < kSm90MaxPointSlots &&
            most - (slots + 1) * l.point_bytes >= least * l.stage_bytes) {
@@ -106,6 +114,7 @@ constexpr sm90_layout sm90_layout_for(std::int64_t d_bytes, std::int64_t k) {
     }
     l.x_slots = static_cast<std::int32_t>(slots);
   } else {
+    take_turns(1);  // more stages
     l.stage_bytes += l.point_bytes;
   }
   l.c_stages = (most - l.x_slots * l.point_bytes) / l.stage_bytes;
