@@ -17,16 +17,14 @@ import shapes
 import timing
 from peers.base import NO_GPU
 
-# Loads a library's kernels, so that memory and first calls are those of the row.
-WARM_UP = shapes.Shape("warm_up", 1, 1, 1024, 16, 64, "float", "bhsd", ())
-
 
 def work_of(peer, verb):
     return {"assign": peer.assign, "update": peer.update, "fit": peer.fit}[verb]
 
 
 def warm_up(peer, options):
-    row = data.make(WARM_UP, "fit", 2, 0, options.device)
+    """Loads a library's kernels, so that memory and first calls are those of the row."""
+    row = data.make(shapes.warm_up(peer.types), "fit", 2, 0, options.device)
     peer.prepare(data.for_peer(row, peer))
     peer.restart("fit")
     peer.fit()

@@ -97,5 +97,11 @@ class Choose(unittest.TestCase):
             shapes.choose(self.shapes, "a*,c")
 
 
+class WarmUp(unittest.TestCase):
+    def test_is_of_a_type_that_the_peer_takes(self):
+        self.assertEqual(shapes.warm_up(("half", "bf16", "float")).type, "float")
+        self.assertEqual(shapes.warm_up(("half", "bf16")).type, "half")
+
+
 if __name__ == "__main__":
     unittest.main()
