@@ -125,8 +125,9 @@ inline namespace FLASH_KMEANS_ABI {
 ///
 /// Roughly 4 b k bytes (8 for double), 2 b k d more for half and bfloat16 points, and 16 KiB a
 /// problem. metric::cosine: b k d elements of the centroids' type more, d rounded up to 16 bytes. On
-/// Hopper 32 b k, 2 b k d (6 for native, 4 for tf32 float) and 0.5 MiB, and a copy of points that
-/// the sm90 kernel cannot read where they lie, whose rows are rounded up to 32 bytes:
+/// Hopper 32 b k, 2 b k d (6 for native, 12 with up to 21 features, 4 for tf32 float) and 0.5 MiB,
+/// and a copy of points that the sm90 kernel cannot read where they lie. Rows of both are rounded up
+/// to 32 bytes:
 /// @code{.cpp}
 /// native float                                     6 b n d bytes, three bfloat16 pieces, or 12 with
 ///                                                  up to 21 features (their six pairs)

@@ -96,7 +96,7 @@ constexpr sm90_layout sm90_layout_for(std::int64_t d_bytes, std::int64_t k) {
   int turns = 0;                                  // of a tile
   auto const take_turns = [&](std::int32_t chunks) {
     l.turn_chunks = l.chunks < chunks ? l.chunks : chunks;
-    turns = (l.chunks + chunks - 1) / chunks;
+    turns = ceil_div(l.chunks, chunks);
     l.point_bytes = l.turn_chunks * Pieces * kSm90PointBytes<Pieces>;
     l.stage_bytes = l.turn_chunks * Pieces * l.width * 128 + l.width * kSm90BiasRowBytes;
   };

@@ -383,16 +383,14 @@ class small_block : small_memory {
   std::uint32_t k_;
 };
 
-// Blocks of a multiprocessor that registers have to last for: of the smallest, as many as spill
+// Blocks of the fewest threads that a multiprocessor's registers have to last for: as many as spill
 // none. Six take a tenth less time than the four that there would be (measured on an H100).
-template <std::uint32_t Threads>
-inline constexpr int kSmallBlocksOfSm = Threads > kSmallFewestThreads ? 1
-                                        : FLASH_KMEANS_HAS_CLUSTERS   ? 6
-                                                                      : 5;
+inline constexpr int kSmallestBlocksOfSm = FLASH_KMEANS_HAS_CLUSTERS ? 6 : 5;
 
 // Threads: of a block, at most.
 template <class T, std::uint32_t Threads>
-FLASH_KMEANS_KERNEL void __launch_bounds__(Threads, kSmallBlocksOfSm<Threads>)
+FLASH_KMEANS_KERNEL void __launch_bounds__(Threads,
+                                           Threads > kSmallFewestThreads ? 1 : kSmallestBlocksOfSm)
     small_kernel(small_params<T> const p) {
   ptx::wait_for_grid_before();
   ptx::let_next_grid_start();
