@@ -102,23 +102,31 @@ std::size_t expect_balanced(exact_set const& exact, double ratio, policy_case co
   return all_moves;
 }
 
-TYPED_TEST(balance, small_one_update_is_the_oracle_s) {
+template <class T>
+void expect_updates_balanced(std::size_t number) {
   exact_set const some = crowded_problems(3, {300, 9, 16}, 5, 401);
   exact_set const many = crowded_problems(3, {260, 60, 5}, 8, 411);
-  for (std::size_t number = 0; number < 3; ++number) {
-    for (policy_case const& policy : kPolicies) {
-      for (bool const weighted : {false, true}) {
-        std::size_t moves = 0;
-        for (double const ratio : {1.0, 1.7, 4.0}) {
-          moves += expect_balanced<TypeParam>(some, ratio, policy, number, weighted, odd_heads(3),
-                                              fit_kernels<TypeParam>());
-          moves += expect_balanced<TypeParam>(many, ratio, policy, number, weighted,
-                                              aligned_heads(3), {fk::assign_kernel::automatic});
-        }
-        EXPECT_GT(moves, 50u) << "the data tests nothing";
+  for (policy_case const& policy : kPolicies) {
+    for (bool const weighted : {false, true}) {
+      std::size_t moves = 0;
+      for (double const ratio : {1.0, 1.7, 4.0}) {
+        moves += expect_balanced<T>(some, ratio, policy, number, weighted, odd_heads(3),
+                                    fit_kernels<T>());
+        moves += expect_balanced<T>(many, ratio, policy, number, weighted, aligned_heads(3),
+                                    {fk::assign_kernel::automatic});
       }
+      EXPECT_GT(moves, 50u) << "the data tests nothing";
     }
   }
+}
+
+// A test a metric: sanitizers take minutes for each.
+TYPED_TEST(balance, small_one_update_is_the_oracle_s) { expect_updates_balanced<TypeParam>(0); }
+TYPED_TEST(balance, small_one_update_is_the_oracle_s_cosine) {
+  expect_updates_balanced<TypeParam>(1);
+}
+TYPED_TEST(balance, small_one_update_is_the_oracle_s_inner_product) {
+  expect_updates_balanced<TypeParam>(2);
 }
 
 // Blocks that come around several times, and a sort by digits; sizes of more than one digit.
@@ -231,33 +239,41 @@ TYPED_TEST(balance, small_fits_end_as_on_the_cpu) {
 }
 
 // Batches, layouts and repetitions change no bit; rows that are not finite count in no size.
-TYPED_TEST(balance, small_batches_end_as_their_problems_do_alone) {
-  using T = TypeParam;
+template <class T>
+void expect_batches_end_alike(metric_case const& m) {
   problem_set const s = mixed_problems<T>(400, 451);
   problem_set const clean = cleaned(s);
-  for (metric_case const& m : kMetrics) {
-    for (policy_case const& policy : kPolicies) {
-      for (fk::assign_kernel const kernel : kernels_for<T>()) {
-        SCOPED_TRACE(text(m.name, ", ", policy.name, ", ", fk::to_string(kernel)));
-        fk::fit_options what = capped(1.2, 7, 1e-4);
-        what.metric = m.metric;
-        what.empty_cluster = policy.policy;
-        auto const batch = run_set<T>(s, what, kernel, odd_heads(3));
-        EXPECT_TRUE(same_run(batch, run_set<T>(s, what, kernel, odd_heads(3)))) << "two runs";
-        EXPECT_TRUE(same_run(batch, run_set<T>(s, what, kernel, aligned_heads(3))));
-        for (std::size_t p = 0; p < 3; ++p) {
-          auto const i = static_cast<std::int64_t>(p);
-          auto const one = run_set<T>(alone(s, p), what, kernel);
-          EXPECT_TRUE(same_bits(slice(batch.centroids, i, 240), one.centroids)) << "problem " << p;
-          EXPECT_EQ(batch.labels_of(i), one.labels) << "problem " << p;
-          EXPECT_TRUE(same_bits(slice(batch.status, i, 1), one.status)) << "problem " << p;
-        }
-        auto const without = run_set<T>(alone(clean, 1), what, kernel);
-        EXPECT_TRUE(same_values(batch.centroids_of(1), without.centroids_of(0)));
-        EXPECT_EQ(slice(batch.index.counts, 1, 10), without.index.counts);
+  for (policy_case const& policy : kPolicies) {
+    for (fk::assign_kernel const kernel : kernels_for<T>()) {
+      SCOPED_TRACE(text(m.name, ", ", policy.name, ", ", fk::to_string(kernel)));
+      fk::fit_options what = capped(1.2, 7, 1e-4);
+      what.metric = m.metric;
+      what.empty_cluster = policy.policy;
+      auto const batch = run_set<T>(s, what, kernel, odd_heads(3));
+      EXPECT_TRUE(same_run(batch, run_set<T>(s, what, kernel, odd_heads(3)))) << "two runs";
+      EXPECT_TRUE(same_run(batch, run_set<T>(s, what, kernel, aligned_heads(3))));
+      for (std::size_t p = 0; p < 3; ++p) {
+        auto const i = static_cast<std::int64_t>(p);
+        auto const one = run_set<T>(alone(s, p), what, kernel);
+        EXPECT_TRUE(same_bits(slice(batch.centroids, i, 240), one.centroids)) << "problem " << p;
+        EXPECT_EQ(batch.labels_of(i), one.labels) << "problem " << p;
+        EXPECT_TRUE(same_bits(slice(batch.status, i, 1), one.status)) << "problem " << p;
       }
+      auto const without = run_set<T>(alone(clean, 1), what, kernel);
+      EXPECT_TRUE(same_values(batch.centroids_of(1), without.centroids_of(0)));
+      EXPECT_EQ(slice(batch.index.counts, 1, 10), without.index.counts);
     }
   }
+}
+
+TYPED_TEST(balance, small_batches_end_as_their_problems_do_alone) {
+  expect_batches_end_alike<TypeParam>(kMetrics[0]);
+}
+TYPED_TEST(balance, small_batches_end_as_their_problems_do_alone_cosine) {
+  expect_batches_end_alike<TypeParam>(kMetrics[1]);
+}
+TYPED_TEST(balance, small_batches_end_as_their_problems_do_alone_inner_product) {
+  expect_batches_end_alike<TypeParam>(kMetrics[2]);
 }
 
 TYPED_TEST(balance, small_several_seedings_keep_the_best) {

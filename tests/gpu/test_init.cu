@@ -435,8 +435,8 @@ TYPED_TEST(init, small_plus_plus_without_potential) {
 // Fewer points than centroids by what the rounds take, by weight or by being finite: what there is
 // comes first, then what nothing speaks for, then repetitions, and zeros where there is nothing. As on
 // the CPU.
-TYPED_TEST(init, small_too_few_points) {
-  using T = TypeParam;
+template <class T>
+void expect_points_while_there_are_any(fk::init_method method) {
   using C = centroid_of<T>;
   std::int64_t const n = 90, d = 12;
   double const nan = std::numeric_limits<double>::quiet_NaN();
@@ -447,41 +447,49 @@ TYPED_TEST(init, small_too_few_points) {
       if ((i * 7 + 3) % n >= finite) x(i, i % d) = i % 2 == 0 ? nan : -1 / 0.0;
     }
     std::vector<double> some = integer_weights(n, 71, 0, 1), none(static_cast<std::size_t>(n), 0.0);
-    for (fk::init_method const method : {fk::init_method::random, fk::init_method::kmeans_plus_plus,
-                                         fk::init_method::kmeans_parallel}) {
-      for (std::vector<double> const& weights : {ones(n), some, none}) {
-        for (fk::metric const what : {fk::metric::euclidean, fk::metric::cosine}) {
-          for (std::int64_t const k : {n, std::int64_t{40}}) {
-            SCOPED_TRACE(text("init ", static_cast<int>(method), ", finite ", finite, ", k ", k,
-                              ", metric ", static_cast<int>(what), ", weight ",
-                              std::accumulate(weights.begin(), weights.end(), 0.0)));
-            fk::fit_options options = seeded(method);
-            options.metric = what;
-            auto const got = run_seeding<T>({x}, k, options, weights);
-            // On the CPU in the type of the masters: the values are the same.
-            std::vector<C> points = to_type<C>(x), centroids(static_cast<std::size_t>(k * d));
-            std::vector<C> const own(weights.begin(), weights.end());
-            options.weights = own.data();
-            fk::host::init_centroids(fk::matrix_view<C const>{points.data(), n, d},
-                                     fk::matrix_view<C>{centroids.data(), k, d}, options);
-            // Cosines round, so which of the points that are left is drawn may differ.
-            if (what == fk::metric::euclidean || finite < 30) {
-              EXPECT_TRUE(same_bits(got, centroids));
-            }
-            matrix const c = from_type<C>(got, k, d);
-            std::set<std::int64_t> rows;
-            for (std::int64_t j = 0; j < k; ++j) rows.insert(row_of(c, j, x));
-            if (finite == 0) {
-              EXPECT_EQ(got, std::vector<C>(got.size(), C(0)));
-            } else {
-              EXPECT_EQ(rows.count(-1), 0u) << "a centroid is no point";
-              EXPECT_EQ(static_cast<std::int64_t>(rows.size()), std::min(k, finite));
-            }
+    for (std::vector<double> const& weights : {ones(n), some, none}) {
+      for (fk::metric const what : {fk::metric::euclidean, fk::metric::cosine}) {
+        for (std::int64_t const k : {n, std::int64_t{40}}) {
+          SCOPED_TRACE(text("init ", static_cast<int>(method), ", finite ", finite, ", k ", k,
+                            ", metric ", static_cast<int>(what), ", weight ",
+                            std::accumulate(weights.begin(), weights.end(), 0.0)));
+          fk::fit_options options = seeded(method);
+          options.metric = what;
+          auto const got = run_seeding<T>({x}, k, options, weights);
+          // On the CPU in the type of the masters: the values are the same.
+          std::vector<C> points = to_type<C>(x), centroids(static_cast<std::size_t>(k * d));
+          std::vector<C> const own(weights.begin(), weights.end());
+          options.weights = own.data();
+          fk::host::init_centroids(fk::matrix_view<C const>{points.data(), n, d},
+                                   fk::matrix_view<C>{centroids.data(), k, d}, options);
+          // Cosines round, so which of the points that are left is drawn may differ.
+          if (what == fk::metric::euclidean || finite < 30) {
+            EXPECT_TRUE(same_bits(got, centroids));
+          }
+          matrix const c = from_type<C>(got, k, d);
+          std::set<std::int64_t> rows;
+          for (std::int64_t j = 0; j < k; ++j) rows.insert(row_of(c, j, x));
+          if (finite == 0) {
+            EXPECT_EQ(got, std::vector<C>(got.size(), C(0)));
+          } else {
+            EXPECT_EQ(rows.count(-1), 0u) << "a centroid is no point";
+            EXPECT_EQ(static_cast<std::int64_t>(rows.size()), std::min(k, finite));
           }
         }
       }
     }
   }
+}
+
+// A test a method: sanitizers take minutes for each.
+TYPED_TEST(init, small_too_few_points_random) {
+  expect_points_while_there_are_any<TypeParam>(fk::init_method::random);
+}
+TYPED_TEST(init, small_too_few_points_plus_plus) {
+  expect_points_while_there_are_any<TypeParam>(fk::init_method::kmeans_plus_plus);
+}
+TYPED_TEST(init, small_too_few_points_parallel) {
+  expect_points_while_there_are_any<TypeParam>(fk::init_method::kmeans_parallel);
 }
 
 // Points of weight 0, with values that are not finite, and without a direction where that counts.
