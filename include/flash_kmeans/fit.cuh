@@ -127,7 +127,7 @@ inline namespace FLASH_KMEANS_ABI {
 /// @param[in] x,centroids shapes, strides and batch as for fit; the data is not read, and pointers
 ///     may be null, which counts as aligned
 /// @param[in] options as for fit
-/// @param[in] exec kernel and precision count
+/// @param[in] exec kernel, precision and screening count
 /// @param[in] outputs only whether records are asked for: these take 4 bytes a point and 4 a
 ///     cluster
 ///
@@ -179,7 +179,8 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
 ///     cost an iteration four kernels and one more read of the points, and small problems their one
 ///     kernel; without them nothing of that is there.
 /// @param[in] options see fit_options; not check_input and progress, which need a verb that waits
-/// @param[in] exec stream, workspace (fit_workspace_bytes), forced kernel, precision of float
+/// @param[in] exec stream, workspace (fit_workspace_bytes), forced kernel, precision of float and
+///     screening
 ///
 /// An empty cluster keeps its centroid. Ties go to the lowest index. A problem of a batch that has
 /// converged stays as it is while others go on, and every problem ends with the bits that it would

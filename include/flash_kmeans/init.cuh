@@ -38,7 +38,7 @@ inline namespace FLASH_KMEANS_ABI {
 /// @param[in] x,centroids shapes, strides and batch as for init_centroids_async; the data is not
 ///     read, and pointers may be null, which counts as aligned
 /// @param[in] options init, candidates and metric count
-/// @param[in] exec kernel and precision count
+/// @param[in] exec kernel, precision and screening count
 ///
 /// None for init_method::random and given. For kmeans_plus_plus 8 bytes a point (16 of double), and for
 /// c candidates c / 8 bytes a point, of half and bfloat16 with c <= 8 c (c + 1) / 8, in which two
@@ -69,8 +69,8 @@ std::size_t init_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& 
 ///     first, which is one read of all of them for every init
 /// @param[out] centroids device, [b][k][d], float (double for double points), k <= n
 /// @param[in] options init, seed, first_problem, candidates, metric and weights are used
-/// @param[in] exec stream, workspace (init_workspace_bytes); a forced kernel and the precision of
-///     float count for kmeans_parallel, and `simt` for both seedings that measure
+/// @param[in] exec stream, workspace (init_workspace_bytes); a forced kernel, and precision of float
+///     and screening count for kmeans_parallel, and `simt` for both seedings that measure
 ///
 /// Every centroid is a point. What each init_method does:
 /// - random: k points of every problem, drawn without replacement; the same seed draws the same

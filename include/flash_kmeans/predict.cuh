@@ -121,7 +121,7 @@ inline namespace FLASH_KMEANS_ABI {
 
 /// Bytes of execution::workspace that predict and predict_async need for these shapes on the
 /// current device. The data is not read, and pointers may be null, which counts as aligned.
-/// options: metric counts; exec: kernel and precision count.
+/// options: metric counts; exec: kernel, precision and screening count.
 ///
 /// Roughly 4 b k bytes (8 for double), 2 b k d more for half and bfloat16 points, and 16 KiB a
 /// problem. metric::cosine: b k d elements of the centroids' type more, d rounded up to 16 bytes. On
@@ -131,10 +131,13 @@ inline namespace FLASH_KMEANS_ABI {
 /// @code{.cpp}
 /// native float                                     6 b n d bytes, three bfloat16 pieces, or 12 with
 ///                                                  up to 21 features (their six pairs)
+/// native float, screened                           2 b n d + 20 b n + 2 b k d + 40 b k more
+/// double, screened                                 6 b n d + 20 b n + 2 b k d + 40 b k
 /// rows that do not start on multiples of 16 bytes  b n d elements
 /// @endcode
 /// The copy costs one read of the points and one write of it, once per call (fit: per fit). Forcing
-/// the kernel simt or sm80 avoids it.
+/// the kernel simt or sm80 avoids it. A screen copies the points rounded to half, and of those that
+/// it leaves open their pieces, or (up to half of the points) their doubles.
 ///
 /// Points of one byte a value (std::int8_t, std::uint8_t, __nv_fp8_e4m3) are converted to half once
 /// per call, whatever the kernel: one read of the points, and 2 bytes a value, d rounded up to a
@@ -166,12 +169,15 @@ std::size_t predict_workspace_bytes(matrix_view<P> const& x, matrix_view<C> cons
 ///     own type; a plain label pointer converts
 /// @param[in] options metric
 /// @param[in] exec stream, workspace (predict_workspace_bytes), forced kernel, precision of float
+///     and screening
 ///
 /// Ties go to the lowest index, so a point of zeros gets label 0 under metric::cosine, at distance
 /// 1; so does one whose centroids are all zeros. A NaN never wins, and a point with a NaN gets label
 /// 0. A distance that is not finite is NaN: that of a point that holds a NaN or an infinity, or whose
 /// squares or products overflow the centroids' type.
-/// Cost: 2 b n k d FLOPs and one read of the points, one more for distances.
+/// Cost: 2 b n k d FLOPs and one read of the points, one more for distances. native float on Hopper:
+/// six times the FLOPs, in bfloat16. Screened, float and double: once in half, and in full for the
+/// points that are left open.
 /// Deterministic. Synchronises nothing and, given a workspace, allocates nothing; can be captured
 /// into a CUDA graph.
 /// Throws std::invalid_argument naming argument and value before anything is queued, and
@@ -226,7 +232,7 @@ std::size_t top_k_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const&
 ///     computed as predict_async does; a plain label pointer converts
 /// @param[in] options metric
 /// @param[in] exec stream, workspace (top_k_workspace_bytes), forced kernel: simt, or sm80 for half
-///     and bfloat16; precision has no effect
+///     and bfloat16; precision and screening have no effect
 ///
 /// Ties go to the lowest index. The order is that of the scores which predict compares, so the first
 /// label is that of predict on the same kernel, and distances, which are computed anew from the
@@ -299,7 +305,8 @@ std::size_t transform_workspace_bytes(matrix_view<P> const& x, matrix_view<C> co
 /// @param[out] distances device, [b][n][k] in the centroids' type: rows any distance apart, which must
 ///     not overlap; the metric's distance, euclidean: squared
 /// @param[in] options metric
-/// @param[in] exec stream, workspace (transform_workspace_bytes); kernel and precision have no effect
+/// @param[in] exec stream, workspace (transform_workspace_bytes); kernel, precision and
+///     screening have no effect
 ///
 /// Squared distances are sums of squared differences, so nothing cancels; a distance that is not
 /// finite is NaN, as in predict_async.
@@ -359,7 +366,8 @@ std::size_t inertia_workspace_bytes(matrix_view<P> const& x, matrix_view<C> cons
 /// @param[in] x,centroids as for predict_async
 /// @param[out] sums device, [b] double; euclidean: in squared units of the features
 /// @param[in] options metric, and weights: device, [b][n], float (double for double points)
-/// @param[in] exec stream, workspace (inertia_workspace_bytes), forced kernel, precision
+/// @param[in] exec stream, workspace (inertia_workspace_bytes), forced kernel, precision of float
+///     and screening
 ///
 /// Points whose distance is not finite (see predict_async) are left out of the sum.
 /// Cost: one assignment and one more read of the points. Distances are those of predict_async; sums

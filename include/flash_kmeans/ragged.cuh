@@ -44,7 +44,7 @@ std::size_t fit_workspace_bytes(ragged_view<P> const& x, ragged_view<C> const& c
 /// @param[in] options as for fit_async of one batch; weights lie like labels. Problem (i, j) draws
 ///     with number first_problem + i x heads + j
 /// @param[in] exec stream, workspace (fit_workspace_bytes of the same views), forced kernel,
-///     precision
+///     precision of float and screening
 ///
 /// Every sequence gets, to the bit, what fit_async gives it as a batch of its heads. Sequences are
 /// fitted one after the other in the same workspace; the heads of one run side by side. So a call
@@ -115,7 +115,7 @@ std::size_t predict_workspace_bytes(ragged_view<P> const& x, ragged_view<C> cons
 /// @param[out] outputs device: labels and, on request, distances, one problem after the other
 /// @param[in] options metric
 /// @param[in] exec stream, workspace (predict_workspace_bytes of the same views), forced kernel,
-///     precision
+///     precision of float and screening
 ///
 /// Everything else, cost and errors are those of predict_async, sequence by sequence.
 template <class P, class C>

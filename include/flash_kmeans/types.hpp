@@ -404,6 +404,23 @@ enum class precision {
            ///< cores can read them; native elsewhere. Labels are exact for neither operand.
 };
 
+/// Whether assignments of float and double points are screened: one product of half finds the nearest
+/// centroid of each point, a bound of what it loses proves that or leaves the point open, and only
+/// open points are multiplied in all bits. Labels are as exact as without: the two ways differ only
+/// where the type's arithmetic cannot tell which of two centroids is nearer. Time depends on how many
+/// points are open: few, where squared distances to the two nearest centroids differ by more than
+/// 2e-3 |x| |c| (both from the mean of the points), as they usually do. Where more than half of a
+/// problem's points are, its screen has been for nothing (about a quarter of an assignment of
+/// float), and the rest of the fit goes without. On Hopper only; of float with more than 21 features
+/// on assign_kernel::sm90 in precision::native, of double on assign_kernel::simt. Of no effect
+/// elsewhere.
+enum class screening {
+  automatic,  ///< where n d (k + 128) >= 2^31, of double n d (k - 8) >= 2^27: with less its launches
+              ///< take longer than it saves
+  on,         ///< wherever possible: it may pay for many smaller problems at once
+  off         ///< never
+};
+
 /// Where and how a call runs on the GPU.
 struct execution {
   /// Everything is queued here; nullptr is the default stream.
@@ -417,6 +434,8 @@ struct execution {
   assign_kernel kernel = assign_kernel::automatic;
   /// Of float points: tf32 trades exactness for speed.
   flash_kmeans::precision precision = flash_kmeans::precision::native;
+  /// Of float and double points: whether half goes before, which costs workspace and saves time.
+  flash_kmeans::screening screening = flash_kmeans::screening::automatic;
 };
 
 /// What a sort of the points by cluster gives. Every pointer may be null: what is null is not

@@ -3,9 +3,12 @@
 #include <cuda_fp16.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "../gpu_test.hpp"
@@ -35,22 +38,29 @@ class assign_sm90 : public gpu_test {
 using sm90_types = ::testing::Types<__half, __nv_bfloat16, float>;
 TYPED_TEST_SUITE(assign_sm90, sm90_types, element_names);
 
-fk::execution on_sm90(fk::precision precision = fk::precision::native) {
+fk::execution on_sm90(fk::precision precision = fk::precision::native,
+                      fk::screening screening = fk::screening::off) {
   fk::execution exec = on_kernel(fk::assign_kernel::sm90);
   exec.precision = precision;
+  exec.screening = screening;
   return exec;
 }
+fk::execution screened() { return on_sm90(fk::precision::native, fk::screening::on); }
 
 // Every way that the kernel multiplies points of type T.
 template <class T>
 std::vector<fk::execution> ways() {
   std::vector<fk::execution> all{on_sm90()};
-  if (std::is_same_v<T, float>) all.push_back(on_sm90(fk::precision::tf32));
+  if (std::is_same_v<T, float>) {
+    all.push_back(screened());
+    all.push_back(on_sm90(fk::precision::tf32));
+  }
   return all;
 }
 
 char const* name_of(fk::execution const& exec) {
-  return exec.precision == fk::precision::tf32 ? "tf32" : "native";
+  if (exec.precision == fk::precision::tf32) return "tf32";
+  return exec.screening == fk::screening::on ? "screened" : "native";
 }
 
 // Labels of exact data are the oracle's, however they are multiplied.
@@ -506,11 +516,124 @@ TEST_F(assign_sm90_float, native_is_no_worse_than_fp32) {
       SCOPED_TRACE(text("d = ", d, c == &near ? ", pairs of neighbours" : ", apart"));
       std::vector<std::int32_t> const nearest = reference_assign(x, *c);
       regret const plain(x, *c, labels_in_fp32(x, *c), nearest);
-      regret const got(x, *c, run_predict<float>(x, *c, on_sm90()).labels, nearest);
-      EXPECT_LE(got.sum, plain.sum);
-      EXPECT_LE(got.wrong, plain.wrong);
+      for (fk::execution const& exec : {on_sm90(), screened()}) {
+        SCOPED_TRACE(name_of(exec));
+        regret const got(x, *c, run_predict<float>(x, *c, exec).labels, nearest);
+        EXPECT_LE(got.sum, plain.sum);
+        EXPECT_LE(got.wrong, plain.wrong);
+      }
       if (c == &near) EXPECT_GT(plain.wrong, 0) << "data that say nothing";
     }
+  }
+}
+
+// --- Screens -------------------------------------------------------------------------------------
+
+// Data on which a screen must not trust half: far from the origin, of any magnitude, with lengths
+// that differ by orders of it, and single points or centroids beyond all others.
+std::vector<std::pair<char const*, std::array<matrix, 2>>> data_hard_to_screen(std::int64_t d) {
+  matrix const x = normal_points(700, d, 401), c = normal_points(90, d, 402);
+  auto const each = [&](auto&& change) {
+    std::array<matrix, 2> both{x, c};
+    for (matrix& m : both) {
+      for (std::int64_t i = 0; i < m.rows; ++i) {
+        for (std::int64_t e = 0; e < d; ++e) m(i, e) = change(m(i, e), i);
+      }
+    }
+    return both;
+  };
+  auto const scaled = [&](double by) {
+    return each([=](double v, std::int64_t) { return v * by; });
+  };
+  std::vector<std::pair<char const*, std::array<matrix, 2>>> all;
+  all.emplace_back("times 1e-15", scaled(1e-15));
+  all.emplace_back("times 1e-4", scaled(1e-4));
+  all.emplace_back("times 1e6", scaled(1e6));
+  all.emplace_back("times 1e16", scaled(1e16));
+  all.emplace_back("plus 1000", each([](double v, std::int64_t) { return v + 1000; }));
+  all.emplace_back("lengths of all kinds", each([](double v, std::int64_t i) {
+                     return std::ldexp(v, static_cast<int>(i * 7 % 19) - 9);
+                   }));
+  std::array<matrix, 2> far = {x, c};
+  for (std::int64_t e = 0; e < d; ++e) {
+    far[0](5, e) *= 1e7;
+    far[0](300, e) *= 1e4;
+    far[1](17, e) *= 1e7;
+    far[1](60, e) *= 1e4;
+  }
+  all.emplace_back("a few far away", far);
+  return all;
+}
+
+TEST_F(assign_sm90_float, small_hard_data_are_screened_right) {
+  for (std::int64_t const d : {24, 130, 400}) {
+    for (auto const& [name, data] : data_hard_to_screen(d)) {
+      SCOPED_TRACE(text(name, ", d = ", d));
+      matrix const x = rounded_to<float>(data[0]), c = rounded_to<float>(data[1]);
+      std::vector<std::int32_t> const got = run_predict<float>(x, c, screened()).labels;
+      EXPECT_TRUE(labels_are_nearest<float>(x, c, got, screened()));
+      std::vector<std::int32_t> const nearest = reference_assign(x, c);
+      regret const plain(x, c, labels_in_fp32(x, c), nearest), mine(x, c, got, nearest);
+      EXPECT_LE(mine.wrong, plain.wrong);
+    }
+  }
+}
+
+// Points that one screen leaves open, in each of `times` assignments.
+std::vector<std::int64_t> left_open(matrix const& x, matrix const& c, int times) {
+  namespace detail = fk::detail;
+  device_matrices<float> const points(x), centroids(c);
+  detail::assign_shape const shape{1, x.rows, c.rows, x.cols};
+  std::int64_t const ld = detail::round_up<std::int64_t>(x.cols, 16);
+  device_buffer<__nv_bfloat16> const packed(static_cast<std::size_t>(3 * x.rows * ld));
+  device_buffer<std::int32_t> const labels(static_cast<std::size_t>(x.rows));
+  detail::screen<float> screen;
+  detail::arena sizing;
+  screen.lay_out(shape, x.rows, sizing);
+  guarded_buffer<unsigned char> const memory(sizing.used());
+  detail::arena arena(memory.data());
+  screen.lay_out(shape, x.rows, arena);
+  screen.prepare();
+  screen.queue_points(points.const_view(), fk::metric::euclidean, nullptr);
+  detail::pack_params<float, __nv_bfloat16> to{};
+  to.x = detail::device_matrix<float const>(points.const_view());
+  to.to = packed.data();
+  to.n = to.rows = x.rows;
+  to.ld = ld;
+  to.d = static_cast<std::int32_t>(x.cols);
+  to.lanes = 4;
+  std::vector<std::int64_t> open;
+  for (int i = 0; i < times; ++i) {
+    screen.queue<__nv_bfloat16, 3>(centroids.const_view(), -0.5, to, labels.data(), nullptr, 0,
+                                   nullptr);
+    detail::screen_problem problem{};
+    FLASH_KMEANS_CUDA_CHECK(
+        cudaMemcpy(&problem, screen.state().problems, sizeof(problem), cudaMemcpyDeviceToHost));
+    open.push_back(problem.all != 0 ? x.rows : problem.open);
+  }
+  return open;
+}
+
+// A screen that left most points open would be right, and of no use.
+TEST_F(assign_sm90_float, small_screens_leave_little_open) {
+  std::int64_t const n = 3000, k = 100;
+  for (std::int64_t const d : {24, 128, 400}) {
+    SCOPED_TRACE(d);
+    matrix const x = normal_points(n, d, 411), c = normal_points(k, d, 412);
+    std::vector<std::int64_t> const plain = left_open(x, c, 2);
+    EXPECT_LT(plain[0], n / 15);
+    EXPECT_EQ(plain[0], plain[1]);
+    for (auto const& [name, data] : data_hard_to_screen(d)) {
+      SCOPED_TRACE(name);
+      // Of lengths that differ by orders of magnitude no bound can be close.
+      if (name != std::string("lengths of all kinds")) {
+        EXPECT_LT(left_open(data[0], data[1], 1)[0], data[0].rows / 3);
+      }
+    }
+    // Whoever has two nearest centroids is open, and once that are too many, everyone.
+    std::vector<std::int64_t> twice;
+    for (std::int64_t j = 0; j < k; ++j) twice.push_back(j / 2);
+    EXPECT_EQ(left_open(x, take_rows(c, twice), 3), (std::vector<std::int64_t>{n, n, n}));
   }
 }
 

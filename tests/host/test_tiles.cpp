@@ -23,6 +23,8 @@ using flash_kmeans::detail::kSm90OnesBytes;
 using flash_kmeans::detail::kSm90Points;
 using flash_kmeans::detail::kSm90ScalarBytes;
 using flash_kmeans::detail::kSm90TurnChunks;
+using flash_kmeans::detail::screen_pays_double;
+using flash_kmeans::detail::screen_pays_float;
 using flash_kmeans::detail::sm90_layout;
 using flash_kmeans::detail::sm90_layout_for;
 using flash_kmeans::detail::sm90_shares;
@@ -226,6 +228,20 @@ TEST(tiles, of_sm90_are_shared_evenly) {
       }
     }
   }
+}
+
+// n d (k + 128) >= 2^31 and n d (k - 8) >= 2^27, without overflow for the largest shapes.
+TEST(tiles, screens_go_before_large_assignments) {
+  EXPECT_TRUE(screen_pays_float(1 << 20, 1024, 128));
+  EXPECT_TRUE(screen_pays_float(1 << 20, 16, 128));  // packing less is worth it alone
+  EXPECT_FALSE(screen_pays_float(8192, 1024, 128));
+  EXPECT_TRUE(screen_pays_float(1 << 20, 2048 - 128, 1));
+  EXPECT_FALSE(screen_pays_float(1 << 20, 2048 - 129, 1));
+  EXPECT_TRUE(screen_pays_float(0x7fffffff, 0x7fffffff, 1 << 20));
+  EXPECT_TRUE(screen_pays_double(1 << 20, 128 + 8, 1));
+  EXPECT_FALSE(screen_pays_double(1 << 20, 128 + 7, 1));
+  EXPECT_FALSE(screen_pays_double(0x7fffffff, 8, 1 << 20));  // rounding the points takes longer
+  EXPECT_TRUE(screen_pays_double(0x7fffffff, 0x7fffffff, 1 << 20));
 }
 
 // Small problems: all points and all centroids have a block, shared memory is cut into regions that

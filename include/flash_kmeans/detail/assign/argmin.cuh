@@ -60,6 +60,13 @@ struct best_score {
   }
 };
 
+// The points of a problem that a search takes.
+template <class T>
+struct search_points {
+  T const* data;
+  std::int64_t ld, n;
+};
+
 template <class T>
 struct assign_params {
   device_matrix<T const> x;   // [b][n][d]
@@ -74,6 +81,8 @@ struct assign_params {
   std::int64_t tiles_per_problem;
   std::int64_t tiles;  // over all problems
 
+  __device__ search_points<T> points(std::int64_t b) const { return {x.problem(b), x.ld, n}; }
+  __device__ std::int64_t point(std::int64_t, std::int64_t row) const { return row; }
   __device__ bool skips(std::int64_t problem) const { return has_converged(status, problem); }
 };
 

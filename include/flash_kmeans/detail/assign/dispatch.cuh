@@ -1,7 +1,6 @@
 // Launches of an assignment and of what surrounds it: preparing centroids, labels, distances.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <type_traits>
 
@@ -11,7 +10,6 @@
 #include "../kernel_sum.cuh"
 #include "../launch.cuh"
 #include "../math.hpp"
-#include "../tensor_map.cuh"
 #include "../workspace.cuh"
 #include "argmin.cuh"
 #include "kernel_distances.cuh"
@@ -20,10 +18,11 @@
 #include "kernel_pack.cuh"
 #include "kernel_simt.cuh"
 #include "kernel_sm80.cuh"
-#include "kernel_sm90.cuh"
 #include "metrics.cuh"
 #include "operand.cuh"
 #include "plan.cuh"
+#include "screen.cuh"
+#include "sm90_launch.cuh"
 #include "tiles.hpp"
 
 namespace flash_kmeans::detail {
@@ -67,14 +66,22 @@ class assignment {
         if (sm90) {
           packs_ = Form::pieces > 1 || !rows_aligned(x_, 16);
           if (packs_) packed_ = memory.take<Operand>(shape_.b * kMatrices * shape_.n * operand_ld_);
-          layout_ = sm90_layout_for<kMatrices>(width * std::int64_t{sizeof(Operand)}, shape_.k);
-          blocks_ = multiprocessors() / layout_.cluster * layout_.cluster;
-          partials_sm90_ = memory.take<sm90_partial>(2 * blocks_ * kSm90Points<kMatrices>);
-          counter_count_ = kSm90Groups<kMatrices> * blocks_;
-          counters_ = memory.take<std::uint32_t>(counter_count_);
+          sm90_.template lay_out<kMatrices>(shape_, width * std::int64_t{sizeof(Operand)}, memory);
         }
       }
     });
+    if constexpr (kMayScreen) {
+      screens_ = plan_.template screens<T>(shape_) && may_screen();
+      if (screens_) {
+        std::int64_t capacity = shape_.n;
+        if (!sm90) {  // open points are copied as they are, if no more than half
+          capacity = ceil_div<std::int64_t>(shape_.n, 2);
+          operand_ld_ = round_up<std::int64_t>(shape_.d, kPackVector<T>);
+          packed_ = memory.take<T>(shape_.b * capacity * operand_ld_);
+        }
+        screen_.lay_out(shape_, capacity, memory);
+      }
+    }
     // Enough blocks to fill a GPU however large the problem, and few enough partial sums to add in
     // one block.
     constexpr std::int64_t kBlocksPerProblem = 2048;
@@ -86,17 +93,23 @@ class assignment {
 
   // What the host does once, before anything is queued.
   void prepare() {
+    if constexpr (kMayScreen) {
+      if (screens_) screen_.prepare();
+    }
     if (plan_.kernel == assign_kernel::sm90) {
       with_form([&](auto form) {
         using Form = decltype(form);
-        if constexpr (Form::copied) prepare_sm90<typename Form::operand, Form::matrices>();
+        if constexpr (Form::copied) prepare_sm90<Form>();
       });
     }
   }
 
   // Makes the points ready to be multiplied, once for all assignments: the sm90 kernel wants rows
-  // that start on 16 bytes, and float in pieces or their pairs.
+  // that start on 16 bytes, and float in pieces or their pairs. A screen gathers them in pieces.
   void queue_points(cudaStream_t stream) const {
+    if constexpr (kMayScreen) {
+      if (screens_) return screen_.queue_points(x_, metric_, stream);
+    }
     if (!packs_) return;
     with_form([&](auto form) {
       using Form = decltype(form);
@@ -115,15 +128,7 @@ class assignment {
                kPackThreads, stream, p);
       } else if constexpr (Form::copied) {
         using Operand = typename Form::operand;
-        pack_params<T, Operand> p{};
-        p.x = device_matrix<T const>(x_);
-        p.to = static_cast<Operand*>(packed_);
-        p.n = shape_.n;
-        p.ld = operand_ld_;
-        p.d = static_cast<std::int32_t>(shape_.d);
-        p.rows = shape_.b * shape_.n;
-        p.lanes = power_of_two_for(p.ld / kPackVector<Operand>, 32);
-        p.aligned = rows_aligned(x_, 16);
+        pack_params<T, Operand> const p = packing<Operand>();
         launch(pack_kernel<T, Operand, Form::pieces>, "pack_kernel",
                grid_for(ceil_div<std::int64_t>(p.rows, kPackThreads / p.lanes)), kPackThreads,
                stream, p);
@@ -139,8 +144,8 @@ class assignment {
     p.to = operand();
     p.rows = shape_.b * bias_stride_;
     p.d = static_cast<std::int32_t>(shape_.d);
-    p.counters = counters_;
-    p.counter_count = static_cast<std::int32_t>(counter_count_);
+    p.counters = sm90_.counters();
+    p.counter_count = sm90_.counter_count();
     with_form([&](auto form) {
       launch(norms_kernel<T, decltype(form)>, "norms_kernel",
              grid_for(ceil_div<std::int64_t>(p.rows, kNormsThreads / 32)), kNormsThreads, stream,
@@ -157,7 +162,7 @@ class assignment {
             bias_stride_,
             static_cast<std::int32_t>(shape_.k),
             static_cast<std::int32_t>(shape_.d),
-            metric_ == metric::euclidean ? -0.5 : 0.0};
+            bias_of_squares()};
   }
 
   // Calls use(assign_form) with what the kernel multiplies.
@@ -208,23 +213,36 @@ class assignment {
       queue_labels_sm90(labels, status, none, stream);
       return;
     }
-    assign_params<T> p = products();
-    p.labels = labels;
-    p.none = none;
-    p.status = status;
-    auto run = [&](void (*kernel)(assign_params<T>), char const* name, tile const& t, int threads,
+    auto run = [&](auto p, auto kernel, char const* name, tile const& t, int threads,
                    std::size_t shared_bytes) {
+      static_cast<assign_params<T>&>(p) = products();
+      p.labels = labels;
+      p.none = none;
+      p.status = status;
       p.tiles_per_problem = tiles_per_problem(shape_, t);
       p.tiles = shape_.b * p.tiles_per_problem;
       launch(kernel, name, grid_for(p.tiles), threads, stream, p, {shared_bytes});
     };
+    if constexpr (std::is_same_v<T, double>) {
+      if (screens_) {
+        screen_.template queue<T, 1>(c_, bias_of_squares(), packing<T>(), labels, status, none,
+                                     stream);
+        open_params<T> open{};
+        open.screen = screen_.state();
+        open.gathered = static_cast<T const*>(packed_);
+        open.ld = operand_ld_;
+        run(open, simt_kernel<T, simt_open_of<T>>, "simt_kernel", simt_tile_v<T>, kSimtThreads, 0);
+        return;
+      }
+    }
     if (plan_.kernel == assign_kernel::sm80) {
       if constexpr (is_half_v<T>) {
-        run(sm80_of_points(), "sm80_kernel", kSm80Tile, kSm80Threads,
-            sm80_shared_bytes<sm80_nearest<T>>(p.d));
+        run(assign_params<T>{}, sm80_of_points(), "sm80_kernel", kSm80Tile, kSm80Threads,
+            sm80_shared_bytes<sm80_nearest<T>>(static_cast<std::int32_t>(shape_.d)));
       }
     } else {
-      run(simt_kernel<T, simt_nearest_of<T>>, "simt_kernel", simt_tile_v<T>, kSimtThreads, 0);
+      run(assign_params<T>{}, simt_kernel<T, simt_nearest_of<T>>, "simt_kernel", simt_tile_v<T>,
+          kSimtThreads, 0);
     }
   }
 
@@ -280,6 +298,19 @@ class assignment {
   }
 
  private:
+  // Types whose assignments a screen may go before (screen_state.cuh).
+  static constexpr bool kMayScreen = std::is_same_v<T, float> || std::is_same_v<T, double>;
+
+  // Where it can: there is a kernel for it, and an exact one that takes open points.
+  bool may_screen() const {
+    if constexpr (std::is_same_v<T, double>) {
+      return plan_.kernel == assign_kernel::simt && screen<T>::runs();
+    } else {
+      return plan_.kernel == assign_kernel::sm90 && plan_.multiply == precision::native &&
+             shape_.d > kMostPairedFeatures<sm90_operand_t<T>, kSm90Pieces<T>>;
+    }
+  }
+
   // Rows of a block of distances_kernel, at least.
   static constexpr std::int64_t kDistanceRows = 256;
 
@@ -319,55 +350,55 @@ class assignment {
     return rows_aligned(x_, 16) ? sm80_kernel<T, true, search> : sm80_kernel<T, false, search>;
   }
 
-  template <class Operand, int Matrices>
+  double bias_of_squares() const { return metric_ == metric::euclidean ? -0.5 : 0.0; }
+
+  // How points are copied to where the sm90 kernel reads them.
+  template <class Operand>
+  pack_params<T, Operand> packing() const {
+    pack_params<T, Operand> p{};
+    p.x = device_matrix<T const>(x_);
+    p.to = static_cast<Operand*>(packed_);
+    p.n = screens_ ? screen_.state().capacity : shape_.n;
+    p.ld = operand_ld_;
+    p.d = static_cast<std::int32_t>(shape_.d);
+    p.rows = shape_.b * shape_.n;
+    p.lanes = power_of_two_for(p.ld / kPackVector<Operand>, 32);
+    p.aligned = rows_aligned(x_, 16);
+    return p;
+  }
+
+  template <class Form>
   void prepare_sm90() {
-    auto const* points = static_cast<Operand const*>(packed_);
-    std::array<std::int64_t, 4> extents{operand_ld_, shape_.n, Matrices, shape_.b};
-    std::array<std::int64_t, 3> strides{operand_ld_, shape_.n * operand_ld_,
-                                        Matrices * shape_.n * operand_ld_};
-    sm90_.x_inner = 1;
+    using Operand = typename Form::operand;
+    auto points = sm90_points<Operand>::packed(static_cast<Operand const*>(packed_), shape_,
+                                               operand_ld_, Form::matrices);
     if constexpr (std::is_same_v<T, Operand>) {
       if (!packs_) {
-        points = x_.data;
-        extents = {shape_.d, shape_.n, x_.batch[1], x_.batch[0]};
-        strides = {x_.ld, x_.batch_stride[1], x_.batch_stride[0]};
-        sm90_.x_inner = static_cast<std::int32_t>(x_.batch[1]);
+        points = {x_.data,
+                  {shape_.d, shape_.n, x_.batch[1], x_.batch[0]},
+                  {x_.ld, x_.batch_stride[1], x_.batch_stride[0]},
+                  x_.batch[1]};
       }
     }
-    sm90_.x = make_tensor_map(points, extents, strides, kSm90Points<Matrices>);
-    sm90_.c = make_tensor_map(
-        static_cast<Operand const*>(operand_), {operand_ld_, shape_.k, Matrices, shape_.b},
-        {operand_ld_, shape_.k * operand_ld_, Matrices * shape_.k * operand_ld_},
-        static_cast<int>(layout_.width / layout_.cluster));
-    sm90_.bias = make_tensor_map<__nv_bfloat16>(
-        bias_pieces_, {kSm90BiasColumns, bias_stride_, 1, shape_.b},
-        {kSm90BiasColumns, 0, bias_stride_ * kSm90BiasColumns}, layout_.width, kSm90BiasRowBytes);
-    sm90_.partials = partials_sm90_;
-    sm90_.counters = counters_;
-    sm90_.b = shape_.b;
-    sm90_.n = shape_.n;
-    sm90_.k = static_cast<std::int32_t>(shape_.k);
-    sm90_.k_tiles = static_cast<std::int32_t>(ceil_div<std::int64_t>(shape_.k, layout_.width));
-    sm90_.layout = layout_;
-    sm90_.tiles_per_problem =
-        ceil_div<std::int64_t>(shape_.n, kSm90Points<Matrices> * layout_.cluster);
+    sm90_.template prepare<Operand, Form::matrices>(
+        points, {static_cast<Operand const*>(operand_), operand_ld_, bias_pieces_, bias_stride_},
+        screens_ ? screen_.state() : screen_state{});
   }
 
   void queue_labels_sm90(std::int32_t* labels, fit_status const* status, std::int32_t none,
                          cudaStream_t stream) const {
-    sm90_params p = sm90_;
-    p.labels = labels;
-    p.none = none;
-    p.status = status;
-    sm90_shares const shares =
-        sm90_shares_for(p.b * p.tiles_per_problem, p.k_tiles, blocks_ / layout_.cluster);
-    p.whole_tiles = shares.whole_tiles;
     with_form([&](auto form) {
       using Form = decltype(form);
       if constexpr (Form::copied) {
-        launch(sm90_kernel<typename Form::operand, Form::matrices>, "sm90_kernel",
-               shares.count * layout_.cluster, kSm90Threads<Form::matrices>, stream, p,
-               {static_cast<std::size_t>(layout_.bytes()), layout_.cluster, /*overlaps=*/true});
+        using Operand = typename Form::operand;
+        if constexpr (Form::matrices > 1) {
+          if (screens_) {
+            screen_.template queue<Operand, Form::pieces>(c_, bias_of_squares(), packing<Operand>(),
+                                                          labels, status, none, stream);
+          }
+        }
+        sm90_.template queue<Operand, Form::matrices>(labels, status, none, /*overlaps=*/!screens_,
+                                                      stream);
       }
     });
   }
@@ -387,11 +418,9 @@ class assignment {
   // sm90
   bool packs_ = false;
   void* packed_ = nullptr;
-  sm90_layout layout_{};
-  std::int64_t blocks_ = 0, counter_count_ = 0;
-  sm90_partial* partials_sm90_ = nullptr;
-  std::uint32_t* counters_ = nullptr;
-  sm90_params sm90_{};
+  sm90_launch sm90_;
+  bool screens_ = false;
+  screen<T> screen_;
 };
 
 }  // namespace FLASH_KMEANS_ABI

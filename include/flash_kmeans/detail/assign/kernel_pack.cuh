@@ -6,69 +6,22 @@
 
 #include "../config.cuh"
 #include "../device_matrix.cuh"
+#include "packing.cuh"
 #include "pieces.cuh"
 
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
 
-template <class T, class Operand>
-struct pack_params {
-  device_matrix<T const> x;  // [b][n][d]
-  Operand* to;               // [b][pieces][n][ld], zero from d on; ld a multiple of kPackVector
-  std::int64_t n, ld;
-  std::int32_t d;
-  std::int64_t rows;   // b * n
-  std::int32_t lanes;  // a row, a power of two <= 32
-  bool aligned;        // rows of x start on 16 bytes
-};
-
-inline constexpr int kPackThreads = 256;
-// Elements that a lane writes at once.
-template <class Operand>
-inline constexpr int kPackVector = 16 / sizeof(Operand);
-
-// A value that is split: infinity has no pieces; as a NaN it spoils its own point only.
-template <class T>
-__device__ T to_be_split(T value) {
-  return value - value == 0 ? value : value - value;
-}
-
-// `lanes` lanes a row. One piece is the point as it is.
+// `lanes` lanes a row.
 template <class T, class Operand, int Pieces>
 FLASH_KMEANS_KERNEL void __launch_bounds__(kPackThreads)
     pack_kernel(pack_params<T, Operand> const p) {
-  constexpr int V = kPackVector<Operand>, kRead = 16 / sizeof(T);
   std::int64_t const threads = std::int64_t{gridDim.x} * kPackThreads;
   std::int64_t const first = std::int64_t{blockIdx.x} * kPackThreads + threadIdx.x;
   int const lane = static_cast<int>(first % p.lanes);
   for (std::int64_t row = first / p.lanes; row < p.rows; row += threads / p.lanes) {
     std::int64_t const b = row / p.n, i = row - b * p.n;
-    T const* const from = p.x.problem(b) + i * p.x.ld;
-    Operand* const to = p.to + (b * Pieces * p.n + i) * p.ld;
-    for (std::int64_t f = std::int64_t{lane} * V; f < p.ld; f += std::int64_t{p.lanes} * V) {
-      pack<T, kRead> values[V / kRead];
-#pragma unroll
-      for (int j = 0; j < V / kRead; ++j) {
-        values[j] = load_padded<kRead>(from, f + j * kRead, p.d, p.aligned);
-      }
-      Operand parts[Pieces * V];
-#pragma unroll
-      for (int j = 0; j < V; ++j) {
-        T const value = values[j / kRead].values[j % kRead];
-        if constexpr (Pieces == 1) {
-          parts[j] = value;
-        } else {
-          split<Operand, Pieces>(to_be_split(value), parts + j, V);
-        }
-      }
-#pragma unroll
-      for (int piece = 0; piece < Pieces; ++piece) {
-        pack<Operand, V> written;
-#pragma unroll
-        for (int j = 0; j < V; ++j) written.values[j] = parts[piece * V + j];
-        *reinterpret_cast<pack<Operand, V>*>(to + piece * p.n * p.ld + f) = written;
-      }
-    }
+    pack_row<T, Operand, Pieces>(p, b, i, i, lane);
   }
 }
 

@@ -13,6 +13,7 @@
 #include "../config.cuh"
 #include "argmin.cuh"
 #include "nearest_j.cuh"
+#include "screen_state.cuh"
 #include "simt_operand.cuh"
 #include "tiles.hpp"
 
@@ -22,12 +23,28 @@ inline namespace FLASH_KMEANS_ABI {
 // Candidates of a point in nearest_j, so that all shared memory is below 48 KiB.
 inline constexpr int kSimtRoom = 24;
 
+// Points that a screen left open, in a copy of their own but where it takes all.
+template <class T>
+struct open_params : assign_params<T> {
+  screen_state screen;
+  T const* gathered;  // [b][screen.capacity][ld]
+  std::int64_t ld;
+
+  __device__ search_points<T> points(std::int64_t b) const {
+    if (screen.takes_all(b)) return assign_params<T>::points(b);
+    return {gathered + b * screen.capacity * ld, ld, screen.taken(b)};
+  }
+  __device__ std::int64_t point(std::int64_t b, std::int64_t row) const {
+    return screen.point(b, row);
+  }
+};
+
 // Keeps the nearest centroid of `Slots` points a thread.
-template <class T, int Slots>
+template <class T, int Slots, class Params = assign_params<T>>
 class simt_nearest : public nearest_units<T> {
  public:
   using acc = centroid_t<T>;
-  using typename nearest_units<T>::params;
+  using params = Params;
   using typename nearest_units<T>::shared;
 
   __device__ simt_nearest(params const& p, shared&, std::int32_t rows) : p_(p), rows_(rows) {}
@@ -47,7 +64,9 @@ class simt_nearest : public nearest_units<T> {
     for (int i = 0; i < Slots; ++i) {
       best_[i].merge_lanes(16);
       int const row = simt_own(i, ty);
-      if (tx == 0 && row < rows_) p_.labels[problem * p_.n + point + row] = best_[i].label(p_.none);
+      if (tx == 0 && row < rows_) {
+        p_.labels[problem * p_.n + p_.point(problem, point + row)] = best_[i].label(p_.none);
+      }
     }
   }
 
@@ -59,6 +78,9 @@ class simt_nearest : public nearest_units<T> {
 
 template <class T>
 using simt_nearest_of = simt_nearest<T, simt_tile_v<T>.n / 16>;
+
+template <class T>
+using simt_open_of = simt_nearest<T, simt_tile_v<T>.n / 16, open_params<T>>;
 template <class T>
 using simt_nearest_j_of = nearest_j<T, simt_tile_v<T>.n, kSimtThreads, kSimtRoom>;
 
@@ -82,8 +104,10 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSimtThreads, std::is_same_v<T, doubl
     std::int64_t const b = unit.tile / p.tiles_per_problem;
     if (p.skips(b)) continue;
     std::int64_t const first = (unit.tile - b * p.tiles_per_problem) * t.n;
-    auto const rows = static_cast<std::int32_t>(min(p.n - first, std::int64_t{t.n}));
-    T const* const x = points::first_of(p.x.problem(b) + first * p.x.ld, p.x.ld);
+    search_points<T> const from = p.points(b);
+    if (first >= from.n) continue;
+    auto const rows = static_cast<std::int32_t>(min(from.n - first, std::int64_t{t.n}));
+    T const* const x = points::first_of(from.data + first * from.ld, from.ld);
     T const* const c = centroids::first_of(p.c.problem(b), p.c.ld);
     acc const* const bias = p.bias + b * p.bias_stride;
 
@@ -93,14 +117,14 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSimtThreads, std::is_same_v<T, doubl
       points next_x;
       centroids next_c;
       T const* const c_tile = c + k0 * p.c.ld;
-      next_x.read(x, p.x.ld, rows, p.d);
+      next_x.read(x, from.ld, rows, p.d);
       next_c.read(c_tile, p.c.ld, p.k - k0, p.d);
       for (std::int32_t d0 = 0; d0 < p.d; d0 += t.d) {
         next_x.store(xs);
         next_c.store(cs);
         __syncthreads();
         if (d0 + t.d < p.d) {
-          next_x.read(x + d0 + t.d, p.x.ld, rows, p.d - d0 - t.d);
+          next_x.read(x + d0 + t.d, from.ld, rows, p.d - d0 - t.d);
           next_c.read(c_tile + d0 + t.d, p.c.ld, p.k - k0, p.d - d0 - t.d);
         }
 #pragma unroll

@@ -48,15 +48,15 @@ inline namespace FLASH_KMEANS_ABI {
 #if FLASH_KMEANS_HAS_WGMMA
 
 // A warpgroup that multiplies and searches.
-template <class Operand, int Pieces>
+template <class Operand, int Pieces, bool Screens>
 struct sm90_consumer {
   sm90_params const& p;
   sm90_shared const& shared;
   int group;                // which of those that search
   int thread;               // of the warpgroup
   sm90_ring stage, points;  // what comes next
-  sm90_labels<Pieces> const labels;
-  sm90_found found;  // of the point tile before
+  sm90_labels<Pieces, Screens> const labels;
+  sm90_found<Screens> found;  // of the point tile before
 
   __device__ sm90_consumer(sm90_params const& p_, sm90_shared const& shared_)
       : p(p_),
@@ -160,8 +160,8 @@ struct sm90_consumer {
   // Tiles [from, to) of N centroids against points that stay, one turn each: nothing stands between
   // the search of one tile and the products of the next that could be done while products run.
   template <int N>
-  __device__ __forceinline__ void span_of_turns(sm90_best& best, std::int32_t from, std::int32_t to,
-                                                std::int32_t begin) {
+  __device__ __forceinline__ void span_of_turns(sm90_best<Screens>& best, std::int32_t from,
+                                                std::int32_t to, std::int32_t begin) {
     sm90_layout const& l = p.layout;
     std::uint32_t const piece_units = l.width * 128 / 16;
     int const steps = (l.chunks - 1) * kSm90ChunkSteps + l.last_steps;
@@ -189,20 +189,22 @@ struct sm90_consumer {
     }
   }
 
-  // While the first products of a point tile run, the one before gets its labels.
-  __device__ __forceinline__ void share(sm90_best& best, bool first) {
-    if (first) {
-      labels.write(found);
-    } else {
+  // While the first products of a point tile run, the one before gets its labels. A screen has no
+  // registers for that: it writes them at once.
+  static constexpr bool kDefers = !Screens;
+  __device__ __forceinline__ void share(sm90_best<Screens>& best, bool first) {
+    if (!first) {
       best.share();
+    } else if constexpr (kDefers) {
+      labels.write(found);
     }
   }
 
   // Tiles [from, to) of N centroids, in several turns each or with points that pass along. Those of
   // tile `begin` may still be on their way. done: the last tile reads them for the last time.
   template <int N>
-  __device__ __forceinline__ void span_of_tiles(sm90_best& best, std::int32_t from, std::int32_t to,
-                                                std::int32_t begin, bool done) {
+  __device__ __forceinline__ void span_of_tiles(sm90_best<Screens>& best, std::int32_t from,
+                                                std::int32_t to, std::int32_t begin, bool done) {
     sm90_layout const& l = p.layout;
     std::uint32_t const piece_units = l.width * 128 / 16;
 #pragma unroll 1
@@ -261,7 +263,7 @@ struct sm90_consumer {
 
   // Tiles of one width.
   template <int N>
-  __device__ __forceinline__ void span(sm90_best& best, std::int32_t from, std::int32_t to,
+  __device__ __forceinline__ void span(sm90_best<Screens>& best, std::int32_t from, std::int32_t to,
                                        std::int32_t begin, bool done) {
     if constexpr (Pieces == 1) {
       if (p.layout.chunks <= kSm90TurnChunks<Pieces> && p.layout.keep_points) {
@@ -272,7 +274,7 @@ struct sm90_consumer {
     }
     span_of_tiles<N>(best, from, to, begin, done);
   }
-  __device__ __forceinline__ void span(sm90_best& best, int width, std::int32_t from,
+  __device__ __forceinline__ void span(sm90_best<Screens>& best, int width, std::int32_t from,
                                        std::int32_t to, std::int32_t begin, bool done) {
     if (width == 64) {
       span<64>(best, from, to, begin, done);
@@ -294,7 +296,7 @@ struct sm90_consumer {
     if (l.keep_centroids) stage.advance(turns * work.from, l.c_stages);
     while (work.any()) {
       std::int32_t const begin = work.from, to = work.to(p);
-      sm90_best best;
+      sm90_best<Screens> best;
       for (std::int32_t from = begin; from < to;) {
         std::int32_t const end = from < whole_tiles && whole_tiles < to ? whole_tiles : to;
         span(best, from < whole_tiles ? l.width : last_width, from, end, begin, end == to);
@@ -307,9 +309,11 @@ struct sm90_consumer {
       if (begin != 0 || to != p.k_tiles) {
         ptx::mbarrier_wait(shared.sharers_known(), 0);
         labels.merge(found, scalars, begin == 0, rank);
-        found.row = sm90_found::kNone;
+        found.row = sm90_found<Screens>::kNone;
+      } else if constexpr (!kDefers) {
+        labels.write(found);
       }
-      work.next(p);
+      work.next<Pieces, Screens>(p);
       if (l.keep_centroids) {
         if (work.problem != found.problem) {
           release_stages(kept, turns * p.k_tiles);
@@ -318,14 +322,16 @@ struct sm90_consumer {
         stage = kept;
       }
     }
-    labels.write(found);
+    if constexpr (kDefers) labels.write(found);
     if (group == 0) take_turn();  // the other's last pass
   }
 };
 
 #endif
 
-template <class Operand, int Pieces>
+// Screens: it also finds how far every point's second best score is behind the best
+// (screen_state.cuh).
+template <class Operand, int Pieces, bool Screens = false>
 FLASH_KMEANS_KERNEL void __launch_bounds__(FLASH_KMEANS_HAS_WGMMA ? kSm90Threads<Pieces> : 32, 1)
     sm90_kernel(__grid_constant__ sm90_params const p) {
 #if FLASH_KMEANS_HAS_WGMMA
@@ -363,7 +369,9 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(FLASH_KMEANS_HAS_WGMMA ? kSm90Threads
     row[swapped ^ 1] = uint4{0, 0, 0, 0};
     ptx::async_proxy_fence();
   }
-  sm90_share const share = sm90_find_share<kSm90Threads<Pieces>>(p, scalars);
+  sm90_share const share = p.follows_screen<Pieces>()
+                               ? sm90_find_open_share<Pieces>(p)
+                               : sm90_find_share<kSm90Threads<Pieces>, Screens>(p, scalars);
   sm90_work const work = share.work;
   if (l.cluster > 1) ptx::cluster_sync();
   ptx::let_next_grid_start();
@@ -376,13 +384,13 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(FLASH_KMEANS_HAS_WGMMA ? kSm90Threads
 
   if (sm90_uniform(static_cast<int>(threadIdx.x) / 128) == 0) {
     ptx::fewer_registers<56>();
-    if (threadIdx.x == 0) sm90_load_stages<Operand, Pieces>(p, shared, work, rank);
+    if (threadIdx.x == 0) sm90_load_stages<Operand, Pieces, Screens>(p, shared, work, rank);
     if (threadIdx.x == 32 && l.keep_points) {
-      sm90_load_points<Operand, Pieces>(p, shared, work, rank);
+      sm90_load_points<Operand, Pieces, Screens>(p, shared, work, rank);
     }
   } else {
     ptx::more_registers<Pieces == 1 ? 152 : 224>();
-    sm90_consumer<Operand, Pieces> consumer(p, shared);
+    sm90_consumer<Operand, Pieces, Screens> consumer(p, shared);
     consumer.run(work, rank, scalars);
   }
   // A block that has ended can take no arrivals from the others.

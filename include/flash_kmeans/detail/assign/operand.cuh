@@ -95,12 +95,18 @@ struct operand_params {
     return values;
   }
 
-  // |c|^2 of the centroid as it is multiplied, for row j of problem b; rows from k on have an
+  // From |c|^2 of the centroid as it is multiplied, for row j of problem b; rows from k on have an
   // infinite one. By one thread.
   __device__ void write_bias(std::int64_t b, std::int64_t j, double squares) const {
+    write(b, j, static_cast<acc>(bias_from(squares)));
+  }
+  __device__ double bias_from(double squares) const {
     // 0 times infinity would be NaN.
-    auto const value =
-        static_cast<acc>(squares < kInfinity<double> ? bias_of_squares * squares : -squares);
+    return squares < kInfinity<double> ? bias_of_squares * squares : -squares;
+  }
+
+  // The bias itself.
+  __device__ void write(std::int64_t b, std::int64_t j, acc value) const {
     std::int64_t const row = b * bias_stride + j;
     if (bias != nullptr) bias[row] = value;
     if constexpr (!std::is_same_v<acc, double>) {

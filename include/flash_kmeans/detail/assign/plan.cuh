@@ -12,6 +12,7 @@
 #include "kernel_sm80.cuh"
 #include "kernel_sm90.cuh"
 #include "operand.cuh"
+#include "tiles.hpp"
 
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
@@ -51,6 +52,16 @@ struct assign_plan {
   assign_kernel kernel;
   precision multiply;
   bool forced;  // the caller named the kernel
+  flash_kmeans::screening screen;
+
+  // Whether points of this shape are screened, where they can be.
+  template <class T>
+  bool screens(assign_shape const& s) const {
+    bool const pays = std::is_same_v<T, double> ? screen_pays_double(s.n, s.k, s.d)
+                                                : screen_pays_float(s.n, s.k, s.d);
+    return screen == flash_kmeans::screening::on ||
+           (screen == flash_kmeans::screening::automatic && pays);
+  }
 };
 
 // Throws std::invalid_argument when a forced kernel cannot run.
@@ -61,10 +72,10 @@ assign_plan plan_assignment(execution const& exec) {
       throw_invalid("execution.kernel", to_string(exec.kernel),
                     "which cannot run on this device with points of this type");
     }
-    return {exec.kernel, exec.precision, true};
+    return {exec.kernel, exec.precision, true, exec.screening};
   }
   for (assign_kernel const kernel : kAssignKernels) {
-    if (kernel_runs<T>(kernel)) return {kernel, exec.precision, false};
+    if (kernel_runs<T>(kernel)) return {kernel, exec.precision, false, exec.screening};
   }
   throw cuda_error(static_cast<int>(cudaErrorNoKernelImageForDevice),
                    "flash_kmeans: the program holds no kernel that this device can run");

@@ -173,17 +173,15 @@ class nearest_j_search {
 template <class T>
 assign_plan plan_nearest_j(execution const& exec) {
   assign_kernel const best = is_half_v<T> ? assign_kernel::sm80 : assign_kernel::simt;
+  execution own = exec;
+  own.screening = screening::off;  // which finds one only
   if (exec.kernel == assign_kernel::automatic) {
-    assign_kernel const kernel = kernel_runs<T>(best) ? best : assign_kernel::simt;
-    execution forced = exec;
-    forced.kernel = kernel;
-    return plan_assignment<T>(forced);
-  }
-  if (exec.kernel == assign_kernel::sm90) {
+    own.kernel = kernel_runs<T>(best) ? best : assign_kernel::simt;
+  } else if (exec.kernel == assign_kernel::sm90) {
     throw_invalid("execution.kernel", to_string(exec.kernel),
                   "which top_k does not run on: it takes simt and, for half and bfloat16, sm80");
   }
-  return plan_assignment<T>(exec);
+  return plan_assignment<T>(own);
 }
 
 // distances[b][n][k] of points and masters.

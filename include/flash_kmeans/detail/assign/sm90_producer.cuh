@@ -33,13 +33,13 @@ struct sm90_point_tile {
 };
 
 // The producer's thread for points that stay: one turn a slot.
-template <class Operand, int Pieces>
+template <class Operand, int Pieces, bool Screens>
 __device__ void sm90_load_points(sm90_params const& p, sm90_shared const& shared, sm90_work work,
                                  std::int32_t rank) {
   constexpr int kFeatures = 128 / sizeof(Operand);
   sm90_layout const& l = p.layout;
   sm90_ring ring;
-  for (; work.any(); work.next(p)) {
+  for (; work.any(); work.next<Pieces, Screens>(p)) {
     sm90_point_tile<Pieces> const tile(p, work, rank);
     for (int first = 0; first < l.chunks; first += l.turn_chunks) {
       int const chunks = min(l.chunks - first, l.turn_chunks);
@@ -58,7 +58,7 @@ __device__ void sm90_load_points(sm90_params const& p, sm90_shared const& shared
 
 // The producer's thread for centroids, their bias, and points that do not stay: one turn a stage,
 // the bias of a tile with its first turn.
-template <class Operand, int Pieces>
+template <class Operand, int Pieces, bool Screens>
 __device__ void sm90_load_stages(sm90_params const& p, sm90_shared const& shared, sm90_work work,
                                  std::int32_t rank) {
   constexpr int kFeatures = 128 / sizeof(Operand);
@@ -72,7 +72,7 @@ __device__ void sm90_load_stages(sm90_params const& p, sm90_shared const& shared
   ptx::wait_for_grid_before();  // which prepares the centroids
   std::uint32_t const bias_bytes = l.width * kSm90BiasRowBytes;
   std::int32_t loaded = -1;
-  for (; work.any(); work.next(p)) {
+  for (; work.any(); work.next<Pieces, Screens>(p)) {
     if (l.keep_centroids && work.problem == loaded) continue;
     loaded = work.problem;
     sm90_point_tile<Pieces> const tile(p, work, rank);

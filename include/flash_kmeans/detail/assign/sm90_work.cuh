@@ -10,15 +10,22 @@
 #include "../config.cuh"
 #include "../convergence/state.cuh"
 #include "../ptx/grid_order.cuh"
+#include "../reduce.cuh"
+#include "screen_state.cuh"
 #include "tiles.hpp"
 
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
 
-// The best of a point over the centroids that one block saw.
+// The best of a point over the centroids that one block saw; a screen asks for the second, too.
+template <bool Screens>
 struct sm90_partial {
   float score;
   std::int32_t index;
+};
+template <>
+struct sm90_partial<true> : sm90_partial<false> {
+  float second;
 };
 
 struct sm90_params {
@@ -30,7 +37,7 @@ struct sm90_params {
   std::int32_t* labels;      // [b][n]
   std::int32_t none;         // label of a point that is not finite
   fit_status const* status;  // [b] or null: problems that have converged keep their labels
-  sm90_partial* partials;    // [2 * clusters][blocks of a cluster][points of a tile]
+  void* partials;            // sm90_partial [2 * clusters][blocks of a cluster][points of a tile]
   std::uint32_t* counters;  // [clusters][blocks of a cluster][warpgroups that search], zero between
                             // launches
   std::int64_t b, n;
@@ -39,8 +46,27 @@ struct sm90_params {
   std::int64_t tiles_per_problem;  // of points, one for each block of a cluster
   bool whole_tiles;                // shares hold whole point tiles only
   sm90_layout layout;
+  screen_state screen;  // which this launch is, or whose open points it decides; or null
 
-  __device__ bool skips(std::int64_t problem) const { return has_converged(status, problem); }
+  template <bool Screens>
+  __device__ bool skips(std::int64_t problem) const {
+    return has_converged(status, problem) || (Screens && screen.problems[problem].all != 0);
+  }
+  // Whether problems have as many points as a screen left open. Only types with pieces may.
+  template <int Pieces>
+  __device__ bool follows_screen() const {
+    return Pieces > 1 && screen.problems != nullptr;
+  }
+  template <int Pieces>
+  __device__ std::int64_t points(std::int64_t problem) const {
+    return follows_screen<Pieces>() ? screen.taken(problem) : n;
+  }
+  template <int Pieces>
+  __device__ std::int64_t tiles(std::int64_t problem) const {
+    if (!follows_screen<Pieces>()) return tiles_per_problem;
+    std::int64_t const tile = kSm90Points<Pieces> * layout.cluster;
+    return has_converged(status, problem) ? 0 : (points<Pieces>(problem) + tile - 1) / tile;
+  }
 };
 
 #if FLASH_KMEANS_HAS_WGMMA
@@ -95,14 +121,16 @@ struct sm90_work {
   __device__ std::int32_t to(sm90_params const& p) const {  // from where there is none
     return left < p.k_tiles - from ? from + left : p.k_tiles;
   }
+  template <int Pieces, bool Screens>
   __device__ void next(sm90_params const& p) {
     left -= to(p) - from;
     from = 0;
     if (left == 0) return;
-    if (++tile == p.tiles_per_problem) {
+    if (++tile == p.tiles<Pieces>(problem)) {
       tile = 0;
       do ++problem;
-      while (p.skips(problem));
+      while (p.follows_screen<Pieces>() ? p.tiles<Pieces>(problem) == 0
+                                        : p.skips<Screens>(problem));
     }
   }
 };
@@ -158,16 +186,52 @@ struct sm90_share {
   }
 };
 
+// The share of a cluster in what a screen left open. All threads of the block call.
+template <int Pieces>
+__device__ sm90_share sm90_find_open_share(sm90_params const& p) {
+  ptx::wait_for_grid_before();  // which says how much that is
+  std::int64_t const lane = threadIdx.x % 32;
+  auto const tiles = [&](std::int64_t i) { return i < p.b ? p.tiles<Pieces>(i) : 0; };
+  std::int64_t all = 0;
+  for (std::int64_t i = lane; i < p.b; i += 32) all += tiles(i);
+  std::int64_t const units = group_sum(all, 32) * p.k_tiles;
+  std::int64_t const cluster = blockIdx.x / p.layout.cluster;
+  std::int64_t const begin = sm90_begin(p, units, cluster);
+  sm90_work work{};
+  work.left = static_cast<std::int32_t>(sm90_begin(p, units, cluster + 1) - begin);
+  std::int64_t const tile = begin / p.k_tiles;
+  work.from = static_cast<std::int32_t>(begin - tile * p.k_tiles);
+  // The problem that holds the tile.
+  std::int64_t before = 0;
+  for (std::int64_t first = 0; first < p.b; first += 32) {
+    std::int64_t const here = tiles(first + lane), through = before + warp_inclusive_sum(here);
+    std::uint32_t const behind = __ballot_sync(0xffffffffu, through > tile);
+    if (behind != 0) {
+      int const at = __ffs(static_cast<int>(behind)) - 1;
+      work.problem = static_cast<std::int32_t>(first) + at;
+      work.tile = static_cast<std::int32_t>(tile - __shfl_sync(0xffffffffu, through - here, at));
+      break;
+    }
+    before = __shfl_sync(0xffffffffu, through, 31);
+  }
+  __syncthreads();
+  work.problem = sm90_uniform(work.problem);
+  work.tile = sm90_uniform(work.tile);
+  work.from = sm90_uniform(work.from);
+  work.left = sm90_uniform(work.left);
+  return {work, units, begin};
+}
+
 // Counts problems that still run and finds this cluster's first one. All threads of the block call.
-template <int Threads>
+template <int Threads, bool Screens>
 __device__ sm90_share sm90_find_share(sm90_params const& p, sm90_scalars* scalars) {
   std::int64_t running = p.b;
-  if (p.status != nullptr && p.b > 1) {
+  if ((Screens || p.status != nullptr) && p.b > 1) {
     ptx::wait_for_grid_before();  // which decides what has converged
     running = 0;
     for (std::int64_t i = 0; i < p.b; i += Threads) {
       std::int64_t const at = i + threadIdx.x;
-      running += __syncthreads_count(at < p.b && !p.skips(at));
+      running += __syncthreads_count(at < p.b && !p.skips<Screens>(at));
     }
   }
   std::int64_t const per_problem = p.tiles_per_problem * p.k_tiles;
@@ -186,11 +250,11 @@ __device__ sm90_share sm90_find_share(sm90_params const& p, sm90_scalars* scalar
     std::int64_t before = 0;
     for (std::int64_t i = 0; i < p.b; i += Threads) {
       std::int64_t const at = i + threadIdx.x;
-      int const here = __syncthreads_count(at < p.b && !p.skips(at));
+      int const here = __syncthreads_count(at < p.b && !p.skips<Screens>(at));
       if (threadIdx.x == 0 && before <= ordinal && ordinal < before + here) {
         std::int64_t problem = i;
         for (std::int64_t seen = before;; ++problem) {
-          if (!p.skips(problem) && seen++ == ordinal) break;
+          if (!p.skips<Screens>(problem) && seen++ == ordinal) break;
         }
         scalars->problem = static_cast<std::int32_t>(problem);
       }
@@ -198,9 +262,9 @@ __device__ sm90_share sm90_find_share(sm90_params const& p, sm90_scalars* scalar
     }
   }
   // A single problem has all the work or none.
-  if (p.status != nullptr && p.b == 1) {
+  if ((Screens || p.status != nullptr) && p.b == 1) {
     ptx::wait_for_grid_before();
-    if (p.skips(0)) work.left = 0;
+    if (p.skips<Screens>(0)) work.left = 0;
   }
   __syncthreads();
   work.problem = sm90_uniform(scalars->problem);

@@ -159,6 +159,23 @@ constexpr std::int64_t tiles_per_problem(assign_shape const& shape, tile const& 
   return (shape.n + t.n - 1) / t.n;
 }
 
+// Whether a screen (screen_state.cuh) goes before an assignment unasked. Products are worth its
+// launches from so many on. Of float it saves five of six, and most of what packing in pieces
+// writes, which is worth about 128 products a value. Of double it saves nearly all, each of which
+// takes 20 times as long, and has to read and round the points, which is worth 8 a value. The
+// batch does not count, so that a problem gets the labels that it gets alone, to the last tie.
+constexpr bool screen_pays(std::int64_t n, std::int64_t k, std::int64_t d, int packing,
+                           double least) {
+  auto const size = [](std::int64_t count) { return static_cast<double>(count); };
+  return size(n) * size(d) * (size(k) + packing) >= least;
+}
+constexpr bool screen_pays_float(std::int64_t n, std::int64_t k, std::int64_t d) {
+  return screen_pays(n, k, d, 128, 0x1p31);
+}
+constexpr bool screen_pays_double(std::int64_t n, std::int64_t k, std::int64_t d) {
+  return screen_pays(n, k, d, -8, 0x1p27);
+}
+
 // Centroids that a point may ask for at once: two a lane of the warp that sorts them.
 inline constexpr int kMaxNearest = 64;
 
