@@ -750,7 +750,7 @@ TYPED_TEST(async, small_a_captured_fit_gives_the_same_bits_twenty_times) {
 }
 
 // What one more iteration adds to a captured fit: kernels only, and few. All iterations of small
-// problems are one kernel.
+// problems are one kernel; a screen is three more.
 TYPED_TEST(async, small_an_iteration_is_at_most_five_kernels) {
   using T = TypeParam;
   own_stream const stream;
@@ -777,8 +777,12 @@ TYPED_TEST(async, small_an_iteration_is_at_most_five_kernels) {
       return std::count(types.begin(), types.end(), cudaGraphNodeTypeKernel);
     };
     EXPECT_EQ(more.size() - few.size(), static_cast<std::size_t>(kernels(more) - kernels(few)));
-    EXPECT_GE(kernels(more) - kernels(few), 10 * least);
-    EXPECT_LE(kernels(more) - kernels(few), 10 * most);
+    bool const screened = std::is_same_v<T, double> &&
+                          kernels_for<float>().back() == fk::assign_kernel::sm90 &&
+                          fk::detail::screen_pays_double(s.n, s.k, s.d);
+    int const screen = screened ? 3 : 0;
+    EXPECT_GE(kernels(more) - kernels(few), 10 * (least + screen));
+    EXPECT_LE(kernels(more) - kernels(few), 10 * (most + screen));
   }
 }
 

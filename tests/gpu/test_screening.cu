@@ -112,7 +112,9 @@ TYPED_TEST(screening, small_plans_with_unchanged_points_and_centroids) {
   problem_set const first = different_problems<TypeParam>(s, 541),
                     second = different_problems<TypeParam>(s, 542);
   fk::fit_options const what = given(5, 0);
-  device_matrices<T> points(first.x), centroids(first.c);
+  layout how;
+  how.batch = {3, 1};
+  device_matrices<T> points(first.x, how), centroids(first.c, how);
   device_buffer<std::int32_t> const labels(static_cast<std::size_t>(3 * s.n));
   fk::fit_outputs const out{labels.data()};
   fk::execution exec = with<T>(fk::screening::on);

@@ -97,8 +97,10 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kScreenFrameThreads)
     }
     __syncthreads();
     if (warp == 0) {
-      screen_lengths const usual{upper_quartile(lengths[lane].lost),
-                                 upper_quartile(lengths[lane].left)};
+      // With some room, so that few points are longer.
+      constexpr float kRoom = 1.125f;
+      screen_lengths const usual{kRoom * upper_quartile(lengths[lane].lost),
+                                 kRoom * upper_quartile(lengths[lane].left)};
       if (lane == 0) p.state.problems[b] = {scale, usual, {0, 0}, 0, 0};
     }
     __syncthreads();

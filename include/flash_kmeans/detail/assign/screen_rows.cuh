@@ -33,7 +33,7 @@ struct screened {
         // Beyond d both are zero.
         values[i + v] =
             static_cast<float>(read.values[v] - static_cast<T>(middle.values[v])) * scale;
-        halves.values[i + v] = __float2half_rn(values[i + v]);
+        halves.values[i + v] = narrow<__half>(values[i + v]);
       }
     }
   }
