@@ -105,7 +105,7 @@ class assignment {
   }
 
   // Makes the points ready to be multiplied, once for all assignments: the sm90 kernel wants rows
-  // that start on 16 bytes, and float in pieces or their pairs. A screen gathers them in pieces.
+  // that start on 16 bytes, and float in pieces or their pairs; a screen wants half.
   void queue_points(cudaStream_t stream) const {
     if constexpr (kMayScreen) {
       if (screens_) return screen_.queue_points(x_, metric_, stream);
@@ -352,7 +352,7 @@ class assignment {
 
   double bias_of_squares() const { return metric_ == metric::euclidean ? -0.5 : 0.0; }
 
-  // How points are copied to where the sm90 kernel reads them.
+  // How points are copied to where the exact kernel reads them.
   template <class Operand>
   pack_params<T, Operand> packing() const {
     pack_params<T, Operand> p{};

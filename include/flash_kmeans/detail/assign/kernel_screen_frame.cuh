@@ -78,8 +78,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kScreenFrameThreads)
       mean[f] = middle;
       if (count > 0) largest = fmaxf(largest, fmaxf(high - middle, middle - low));
     }
-    atomicMax(&bits,
-              __float_as_uint(largest));  // not negative: ordered as floats are
+    atomicMax(&bits, __float_as_uint(largest));  // not negative: ordered as floats are
     __syncthreads();
     // A value of 1 to 2 for the largest, far from where powers of two end.
     int const exponent = max(-100, min(100, static_cast<int>(bits >> 23) - 127));

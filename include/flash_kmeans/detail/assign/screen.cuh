@@ -114,8 +114,7 @@ class screen {
     launch(screen_centroids_kernel<T>, "screen_centroids_kernel",
            grid_for(ceil_div<std::int64_t>(made.rows, kScreenCentroidsThreads / 32)),
            kScreenCentroidsThreads, stream, made, {0, 1, /*overlaps=*/true});
-    search_.template queue<__half, 1, true>(labels, status, none,
-                                            /*overlaps=*/true, stream);
+    search_.template queue<__half, 1, true>(labels, status, none, /*overlaps=*/true, stream);
     screen_gather_params<T, Operand> open{};
     open.pack = to;
     open.state = state_;

@@ -56,8 +56,9 @@ struct screen_state {
   float* gaps;                // [b][n], from the second largest score to the largest
   std::int32_t* open;         // [b][n], the open points of each problem, in any order
   std::int64_t n, k;
-  std::int64_t
-      capacity;  // open points of a problem that are gathered; where there are more, all points are taken where they lie, if less than n
+  // Open points of a problem that are gathered at most. Where there are more, all are taken where
+  // they lie; n if that cannot be, since the exact kernel reads copies only.
+  std::int64_t capacity;
   float rounding;  // r
 
   // Whether the exact kernel takes all points of a problem, in their own order.
