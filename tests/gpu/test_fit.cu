@@ -569,7 +569,9 @@ TYPED_TEST(fit, small_workspace_bytes_per_point) {
         auto const problems = static_cast<double>(s.b);
         auto const points = problems * static_cast<double>(s.n);
         auto const coordinates = problems * static_cast<double>(s.k * s.d);
-        EXPECT_LE(bytes, 24 * points + 20 * coordinates + problems * (4 << 20));
+        bool const changes = s.n >= 1 << 15 && s.n >= 32 * s.k && s.d >= 32;
+        EXPECT_LE(bytes, (changes ? 52 : 24) * points + (changes ? 36 : 20) * coordinates +
+                             problems * (changes ? 8 << 20 : 4 << 20));
       }
     }
   }

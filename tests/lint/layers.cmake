@@ -13,7 +13,7 @@ set(table
     "3 detail/([a-z]+/)?kernel_[a-z0-9_]+\\.cuh"
     "3 detail/assign/((argmin|mended_labels|metrics|nearest_j|operand|packing|pieces|simt_operand|screen_(rows|state)|sm90_(labels|producer|search|work))\\.cuh|tiles\\.hpp)"
     "3 detail/(device_matrix|lower_bound|reduce)\\.cuh"
-    "3 detail/update/(sorted|counting|count_span|sort_span|centroid|kinds|gaps|moved_points|moved_centroids)\\.cuh"
+    "3 detail/update/(sorted|changes|counting|count_span|sort_span|centroid|kinds|gaps|moved_points|moved_centroids)\\.cuh"
     "3 detail/(small/(search|memory)|convergence/(moments|state)|telemetry/counts)\\.cuh"
     "3 detail/small/layout\\.hpp"
     "3 detail/init/(seed_[a-z]+|random_points)\\.cuh"

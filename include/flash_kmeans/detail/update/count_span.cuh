@@ -10,8 +10,34 @@
 namespace flash_kmeans::detail {
 inline namespace FLASH_KMEANS_ABI {
 
-// One block a span; the last one of a group to end adds up the group, buckets in pairs. Points: as
-// in sort_span.cuh. bucket_counts: shared, [buckets]. By all `threads` of the block.
+// Writes the counts of a span, one block; the last one of a group to end adds up the group, buckets in
+// pairs. bucket_counts: shared, [buckets]. By all `threads` of the block.
+__device__ inline void write_counts(counting_params const& p, std::uint32_t problem,
+                                    std::uint32_t span, std::uint32_t threads,
+                                    std::uint32_t const* bucket_counts) {
+  __syncthreads();
+  std::uint32_t* const counts = p.counts_of(problem, span);
+  for (std::uint32_t j = threadIdx.x; j < p.buckets; j += threads) counts[j] = bucket_counts[j];
+
+  std::uint32_t const group = span / kSpansOfGroup, first = group * kSpansOfGroup;
+  std::uint32_t const members = min(kSpansOfGroup, p.spans - first);
+  if (!is_last_block(p.counted_spans + problem * p.groups() + group, members)) return;
+  std::uint32_t* const group_counts = p.counts_of_group(problem, group);
+  std::uint32_t const* const rows = p.counts_of(problem, first);
+  for (std::uint32_t j = threadIdx.x; j < p.paired(); j += threads) {
+    std::uint32_t of[kSpansOfGroup], total = 0;
+#pragma unroll
+    for (std::uint32_t s = 0; s < kSpansOfGroup; ++s) {
+      of[s] = s < members ? __ldcg(rows + s * p.stride + j) : 0;
+    }
+#pragma unroll
+    for (std::uint32_t s = 0; s < kSpansOfGroup; ++s) total += of[s];
+    group_counts[j] = total;
+  }
+}
+
+// One block a span. Points: as in sort_span.cuh. bucket_counts: shared, [buckets]. By all `threads`
+// of the block.
 template <class Points>
 __device__ void count_span(counting_params const& p, Points const& points, std::uint32_t problem,
                            std::uint32_t span, std::uint32_t threads,
@@ -38,25 +64,7 @@ __device__ void count_span(counting_params const& p, Points const& points, std::
       if (bucket[r] != leader && bucket[r] != kNone) atomicAdd(bucket_counts + bucket[r], 1);
     }
   }
-  __syncthreads();
-  std::uint32_t* const counts = p.counts_of(problem, span);
-  for (std::uint32_t j = threadIdx.x; j < p.buckets; j += threads) counts[j] = bucket_counts[j];
-
-  std::uint32_t const group = span / kSpansOfGroup, first = group * kSpansOfGroup;
-  std::uint32_t const members = min(kSpansOfGroup, p.spans - first);
-  if (!is_last_block(p.counted_spans + problem * p.groups() + group, members)) return;
-  std::uint32_t* const group_counts = p.counts_of_group(problem, group);
-  std::uint32_t const* const rows = p.counts_of(problem, first);
-  for (std::uint32_t j = threadIdx.x; j < p.paired(); j += threads) {
-    std::uint32_t of[kSpansOfGroup], total = 0;
-#pragma unroll
-    for (std::uint32_t s = 0; s < kSpansOfGroup; ++s) {
-      of[s] = s < members ? __ldcg(rows + s * p.stride + j) : 0;
-    }
-#pragma unroll
-    for (std::uint32_t s = 0; s < kSpansOfGroup; ++s) total += of[s];
-    group_counts[j] = total;
-  }
+  write_counts(p, problem, span, threads, bucket_counts);
 }
 
 }  // namespace FLASH_KMEANS_ABI

@@ -49,6 +49,12 @@ struct counting_params {
   __device__ std::uint32_t* counts_of_group(std::uint32_t problem, std::uint32_t group) const {
     return group_counts + (std::int64_t{problem} * groups() + group) * stride;
   }
+  __device__ std::uint32_t span_begin(std::uint32_t of_span) const {
+    return min(of_span * span, n);
+  }
+  __device__ std::uint32_t span_end(std::uint32_t of_span) const {
+    return min(span_begin(of_span) + span, n);
+  }
   // Buckets that have a neighbour in their pair: all, or all but the rest.
   __device__ std::uint32_t paired() const { return buckets / 2 * 2; }
   __device__ std::uint32_t bucket(std::int32_t label) const {
@@ -68,6 +74,10 @@ class counted_points {
 
   __device__ counted_points(counting_params const& p, std::uint32_t problem)
       : p_(p), problem_(problem) {}
+
+  // What is sorted of a span.
+  __device__ std::uint32_t first(std::uint32_t span) const { return p_.span_begin(span); }
+  __device__ std::uint32_t last(std::uint32_t span) const { return p_.span_end(span); }
 
   // bucket(i): of what is at place i before the sort.
   __device__ auto buckets() const {

@@ -13,6 +13,7 @@
 #include "../convergence/state.cuh"
 #include "../ptx/grid_order.cuh"
 #include "centroid.cuh"
+#include "changes.cuh"
 #include "gaps.cuh"
 #include "kinds.cuh"
 #include "sorted.cuh"
@@ -25,12 +26,13 @@ inline constexpr int kFinishThreads = 32 * kFinishWarps;
 inline constexpr int kFinishBlocksOfSm = 6;  // that run at once
 inline constexpr std::uint32_t kMostPiecesAlone = 16;
 
-template <class T>
+template <class T, class Rows>
 struct finish_params {
   using acc = centroid_t<T>;
+  using sum = typename Rows::template sum<acc>;
   sorted_points sorted;
-  acc const* sums;         // [problems * k][ld]
-  acc const* slots;        // [chunks][2][ld]
+  sum const* sums;         // [problems * k][ld]
+  sum const* slots;        // [chunks][2][ld]
   double const* run_sums;  // [problems][runs_per_problem][ld]
   centroid_params<T> centroid;
   chunking chunks;
@@ -40,12 +42,15 @@ struct finish_params {
   // Of sums_of_scaled_rows:
   bool directions;              // centroids are scaled to length 1
   split_cluster const* splits;  // [b][k], or null: every centroid is made of its own sums
+  // Of sums_of_changes:
+  cluster_sums totals;
 };
 
 template <class T, class Form, class Rows>
 FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, kFinishBlocksOfSm)
-    finish_kernel(finish_params<T> const p) {
-  using acc = typename finish_params<T>::acc;
+    finish_kernel(finish_params<T, Rows> const p) {
+  using acc = typename finish_params<T, Rows>::acc;
+  using sum_type = typename finish_params<T, Rows>::sum;
   constexpr int V = centroid_move<T, Form>::V;
   __shared__ double parts[kFinishWarps][V][32];
   ptx::wait_for_grid_before();
@@ -58,13 +63,25 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, kFinishBlocksOfSm)
   std::uint32_t const* const offsets = s.offsets_of(problem);
   std::uint32_t const chunks = problem * p.chunks.per_problem;  // of problems before
   std::uint32_t const runs = problem * p.chunks.runs_per_problem();
+  chunking cut = p.chunks;
+  bool adds = false;  // to the sums that are there
+  if constexpr (Rows::kChanges) {
+    cut = cut.of(offsets[s.k]);
+    adds = !p.totals.begin_anew(p.centroid.state.status, b);
+  }
+
+  // A cluster that has no points or, of changes, no longer any. By one warp.
+  auto leave = [&](std::uint32_t label) {
+    p.centroid.leave(b, label);
+    if constexpr (Rows::kChanges) p.totals.clear(b, label);
+  };
 
   // together: all warps of the block call, and the first one writes. Otherwise a warp does.
   // root: whose sums the centroid is made of.
   auto finish = [&](std::uint32_t label, std::uint32_t root, std::uint32_t points,
                     cluster_pieces const& pieces, auto together) {
     constexpr bool kTogether = decltype(together)::value;
-    acc const* const whole =
+    sum_type const* const whole =
         pieces.count() == 1 ? p.sums + (std::int64_t{problem} * s.k + root) * p.ld
                             : p.slots + (2 * std::int64_t{chunks + pieces.first_chunk} + 1) * p.ld;
     double factors[2] = {1, 1};
@@ -143,7 +160,14 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, kFinishBlocksOfSm)
       // Without weight, or directions that add up to nothing.
       bool const nothing = !(divisor > 0);
       if (kTogether ? __syncthreads_or(warp == 0 && nothing) : nothing) {
-        if (moves) p.centroid.leave(b, label);
+        if (moves) leave(label);
+        return;
+      }
+    }
+    if constexpr (Rows::kChanges) {
+      divisor = p.totals.sizes[b * s.k + label];
+      if (divisor == 0) {
+        if (moves) leave(label);
         return;
       }
     }
@@ -151,7 +175,11 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, kFinishBlocksOfSm)
     for (std::int32_t from = 0; from < p.centroid.d; from += 32 * V) {
       std::int32_t const i = from + static_cast<std::int32_t>(lane) * V;
       pack<acc, V> const old = centroid.old(i);
-      if (!kTogether && !Rows::kScaled && pieces.count() == 1) {
+      pack<double, V> before{};
+      if (Rows::kChanges && adds && i < p.width) {
+        before = *reinterpret_cast<pack<double, V> const*>(p.totals.at(b, label, i));
+      }
+      if (!kTogether && !Rows::kScaled && !Rows::kChanges && pieces.count() == 1) {
         pack<acc, V> sum{};
         if (i < p.width) sum = *reinterpret_cast<pack<acc, V> const*>(whole + i);
         centroid.move(i, old, sum);
@@ -159,6 +187,17 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, kFinishBlocksOfSm)
       }
       double sum[V] = {};
       fold(i, sum);
+      if (Rows::kChanges && moves && i < p.width) {
+        bool finite = true;
+#pragma unroll
+        for (int v = 0; v < V; ++v) {
+          sum[v] += before.values[v];
+          before.values[v] = sum[v];
+          finite &= is_finite(sum[v]);
+        }
+        *reinterpret_cast<pack<double, V>*>(p.totals.at(b, label, i)) = before;
+        if (!finite) p.totals.fail(p.centroid.state.status, b);
+      }
       if (moves) centroid.move(i, old, sum);
     }
     if (moves) centroid.end();
@@ -185,10 +224,14 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, kFinishBlocksOfSm)
     std::uint32_t const own = root, own_begin = begin, points = end - begin;
     look(label + step);
     if (points == 0) {
-      p.centroid.leave(b, label);
+      if (adds) {
+        p.centroid.leave(b, label);  // as it is
+      } else {
+        leave(label);
+      }
       continue;
     }
-    cluster_pieces const pieces(p.chunks, own_begin, points);
+    cluster_pieces const pieces(cut, own_begin, points);
     if (pieces.count() > kMostPiecesAlone) {
       crowded = true;
     } else {
@@ -201,7 +244,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kFinishThreads, kFinishBlocksOfSm)
         std::uint32_t const own = root_of(label), own_begin = offsets[own];
         std::uint32_t const points = offsets[own + 1] - own_begin;
         if (points == 0) continue;
-        cluster_pieces const pieces(p.chunks, own_begin, points);
+        cluster_pieces const pieces(cut, own_begin, points);
         if (pieces.count() > kMostPiecesAlone) finish(label, own, points, pieces, std::true_type{});
       }
     }

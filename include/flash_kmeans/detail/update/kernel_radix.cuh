@@ -46,6 +46,9 @@ class digit_points {
 
   __device__ std::uint32_t bucket_of(item of) const { return digit_of(of.x); }
 
+  __device__ std::uint32_t first(std::uint32_t span) const { return p_.digit.span_begin(span); }
+  __device__ std::uint32_t last(std::uint32_t span) const { return p_.digit.span_end(span); }
+
   __device__ auto buckets() const {
     return [this, whole = wholes()](std::uint32_t i) { return digit_of(whole(i)); };
   }

@@ -9,13 +9,26 @@ inline namespace FLASH_KMEANS_ABI {
 
 // The rows themselves; a centroid is their mean.
 struct sums_of_rows {
-  static constexpr bool kScaled = false;
+  static constexpr bool kScaled = false, kChanges = false;
+  template <class Acc>
+  using sum = Acc;  // of a run of rows
 };
 
 // Rows times factors. A centroid is divided by the sum of the factors (weights), or scaled to length 1
 // (directions).
 struct sums_of_scaled_rows {
-  static constexpr bool kScaled = true;
+  static constexpr bool kScaled = true, kChanges = false;
+  template <class Acc>
+  using sum = Acc;
+};
+
+// Rows of what changed since the update before (changes.cuh); of points that left, less the rows. They
+// are added to the sums that are there, so rounding would add up too, and what large clusters lost to
+// it would be much of small ones: sums have twice the bits.
+struct sums_of_changes {
+  static constexpr bool kScaled = false, kChanges = true;
+  template <class Acc>
+  using sum = double;
 };
 
 // How the rows of a call are scaled.
@@ -32,6 +45,7 @@ struct update_rules {
   row_scaling<Acc> rows{};
   empty_cluster empty = empty_cluster::keep;
   double size_ratio = 0;  // that clusters are kept to, 0: any size
+  bool repeats = false;   // the same points are updated again, as long as an update has a state
 };
 
 }  // namespace FLASH_KMEANS_ABI

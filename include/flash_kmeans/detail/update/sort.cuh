@@ -10,10 +10,13 @@
 #include "../launch.cuh"
 #include "../math.hpp"
 #include "../workspace.cuh"
+#include "changes.cuh"
 #include "counting.cuh"
 #include "kernel_count.cuh"
+#include "kernel_count_changes.cuh"
 #include "kernel_radix.cuh"
 #include "kernel_sort.cuh"
+#include "kernel_sort_changes.cuh"
 #include "sorted.cuh"
 
 namespace flash_kmeans::detail {
@@ -21,10 +24,11 @@ inline namespace FLASH_KMEANS_ABI {
 
 class point_sort {
  public:
-  // For groups of up to `problems` problems of n points in k clusters. overlaps: kernels may be
-  // launched so.
-  point_sort(std::int64_t problems, std::int64_t n, std::int64_t k, std::int64_t multiprocessors,
-             bool overlaps, arena& memory)
+  // For groups of up to `problems` of b problems of n points in k clusters. changes: what changed
+  // is to be sorted, where that is possible (see sorts_changes). overlaps: kernels may be launched
+  // so.
+  point_sort(std::int64_t b, std::int64_t problems, std::int64_t n, std::int64_t k, bool changes,
+             std::int64_t multiprocessors, bool overlaps, arena& memory)
       : n_(static_cast<std::uint32_t>(n)),
         k_(static_cast<std::uint32_t>(k)),
         buckets_(static_cast<std::uint32_t>(k + 1)),
@@ -42,13 +46,24 @@ class point_sort {
       order_[1] = memory.take<std::uint32_t>(count);
       for (std::uint32_t*& of : bucket_) of = memory.take<std::uint32_t>(count);
     }
+    sorts_changes_ = changes && digits_ == 0;
     cut_into_spans(kSortBlocksOfSm * multiprocessors / problems, shared);
-    counts_ = memory.take<std::uint32_t>(problems * spans_ * stride());
-    if (!together_) {
-      groups_ = ceil_div(spans_, kSpansOfGroup);
-      group_counts_ = memory.take<std::uint32_t>(problems * groups_ * stride());
-    }
+    if (!together_) groups_ = ceil_div(spans_, kSpansOfGroup);
+    auto const take_counts = [&](std::int64_t rows) {
+      return memory.take<std::uint32_t>(problems * rows * stride());
+    };
+    counts_ = take_counts(spans_);
+    group_counts_ = take_counts(groups_);
+    if (!sorts_changes_) return;
+    changes_.before = memory.take<std::uint32_t>(b * n);
+    changes_.entries = memory.take<change_entry>(problems * spans_ * 2 * span_);
+    changes_.lengths = memory.take<std::uint32_t>(problems * spans_);
+    changes_.order = memory.take<std::uint32_t>(2 * count);
+    changes_.clusters = memory.take<std::uint32_t>(2 * count);
   }
+
+  // Whether queue_changes may be called.
+  bool sorts_changes() const { return sorts_changes_; }
 
   // What the host does once, before anything is queued.
   void prepare() {
@@ -68,16 +83,44 @@ class point_sort {
                       fit_status const* status, std::int32_t const* wanted,
                       cluster_index const& index, std::uint32_t* counters,
                       cudaStream_t stream) const {
+    counting_params p = params(labels, first, status, counters);
+    p.wanted = wanted;
+    p.index = index;
+    if (digits_ > 0) {
+      queue_digits(p, problems, counters, stream);
+    } else {
+      queue_counting(p, problems, stream);
+    }
+    return sorted(first);
+  }
+
+  // Sorts what changed since the last call for these problems, by changes() and what clusters were.
+  // status: which problems have converged, and whether this is the first update of a fit.
+  sorted_points queue_changes(std::int32_t const* labels, std::int64_t first, std::int64_t problems,
+                              fit_status const* status, cluster_sums const& clusters,
+                              std::uint32_t* counters, cudaStream_t stream) const {
+    counting_params const p = params(labels, first, status, counters);
+    launch(count_changes_kernel<kCountThreads>, "count_changes_kernel", problems * spans_,
+           kCountThreads, stream, count_changes_params{p, changes_, clusters},
+           {2 * buckets_ * sizeof(std::uint32_t), 1, overlaps_});
+    launch(sort_changes_kernel_of_bits(), "sort_changes_kernel", problems * spans_, 32 * warps_,
+           stream, sort_changes_params{p, changes_},
+           {static_cast<std::size_t>(shared_bytes()), 1, overlaps_});
+    return {changes_.order, offsets_, 2 * n_, k_, first};
+  }
+  point_changes const& changes() const { return changes_; }
+
+ private:
+  counting_params params(std::int32_t const* labels, std::int64_t first, fit_status const* status,
+                         std::uint32_t* counters) const {
     counting_params p{};
     p.labels = labels;
     p.status = status;
-    p.wanted = wanted;
     p.counts = counts_;
     p.group_counts = group_counts_;
     p.counted_spans = counters + kOwnCounters;
     p.offsets = offsets_;
     p.order = order_[0];
-    p.index = index;
     p.n = n_;
     p.k = k_;
     p.buckets = counted_;
@@ -86,19 +129,15 @@ class point_sort {
     p.spans = spans_;
     p.tile = tile_;
     p.first = first;
-    if (digits_ > 0) {
-      queue_digits(p, problems, counters, stream);
-    } else {
-      queue_counting(p, problems, stream);
-    }
-    return {order_[0], offsets_, n_, k_, first};
+    return p;
   }
+  sorted_points sorted(std::int64_t first) const { return {order_[0], offsets_, n_, k_, first}; }
 
- private:
   // Whether one counting sort is the better one (measured on an H200) and fits: shared memory has to
   // hold counts of kFewestWarps at least.
   bool fits_at_once(std::int64_t shared) const {
     constexpr std::int64_t kMostClusters = 2048, kFewestWarps = 4;
+    static_assert(kMostClusters <= 1 << change_entry::kClusterBits);
     return k_ <= kMostClusters && shared_bytes_of(kFewestWarps) <= shared;
   }
   std::uint32_t stride() const { return round_up(counted_, 2u); }
@@ -114,13 +153,15 @@ class point_sort {
   void cut_into_spans(std::int64_t wanted, std::int64_t shared) {
     constexpr std::int64_t kMostTogether = 8;  // blocks of a cluster, on any GPU
     constexpr std::int64_t kShortTogether = 1024, kShort = 2048;
+    constexpr std::int64_t kLongestSpan = std::int64_t{1} << change_entry::kPlaceBits;
     std::int64_t warps = kSortWarps;
     while (shared_bytes_of(warps) > shared) warps /= 2;
     std::int64_t const tiles = ceil_div<std::int64_t>(n_, tile_of(warps));
-    together_ = digits_ == 0 && tiles <= (overlaps_ ? kMostTogether : 1);
+    together_ = digits_ == 0 && !sorts_changes_ && tiles <= (overlaps_ ? kMostTogether : 1);
     std::int64_t spans = 1;
     if (!together_) {
       spans = std::clamp<std::int64_t>(wanted, 1, ceil_div<std::int64_t>(n_, kShort));
+      if (sorts_changes_) spans = std::max(spans, ceil_div<std::int64_t>(n_, kLongestSpan));
     } else if (overlaps_) {
       spans = std::min({wanted, kMostTogether, ceil_div<std::int64_t>(n_, kShortTogether)});
       spans = std::max(spans, tiles);
@@ -186,6 +227,12 @@ class point_sort {
     return of(std::integral_constant<int, 12>{});
   }
 
+  auto sort_changes_kernel_of_bits() const -> void (*)(sort_changes_params) {
+    constexpr int kThreads = 32 * kSortWarps;
+    return bits_for(buckets_) <= 10 ? sort_changes_kernel<kThreads, 10>
+                                    : sort_changes_kernel<kThreads, 12>;
+  }
+
   auto radix_kernel_of_bits() const -> void (*)(radix_params) {
     constexpr int kThreads = 32 * kSortWarps;
     return digit_bits_ <= 6   ? radix_kernel<kThreads, 6>
@@ -197,12 +244,14 @@ class point_sort {
   bool overlaps_;
   std::uint32_t* order_[2] = {};
   std::uint32_t* offsets_;
-  int warps_ = 0;          // of a block
+  int warps_ = 0;  // of a block
+  bool sorts_changes_ = false;
   bool together_ = false;  // spans of a problem are one cluster of blocks
   std::uint32_t counted_;  // buckets that are counted at once: all, or those of a digit
   std::uint32_t span_ = 0, spans_ = 0, tile_ = 0, groups_ = 0;
   std::uint32_t* counts_ = nullptr;
   std::uint32_t* group_counts_ = nullptr;
+  point_changes changes_{};
   // more clusters than can be counted at once
   int digits_ = 0, digit_bits_ = 0;
   std::uint32_t* bucket_[2] = {};

@@ -1,4 +1,4 @@
-// Stable counting sort of one span of points by bucket, by one block.
+// Stable counting sort of one span of points, or of what changed in it, by bucket, by one block.
 //
 // A block takes its span a tile at a time and sorts the tile in shared memory, so that global memory
 // sees runs of neighbouring points and not one write a point:
@@ -49,7 +49,7 @@ class sort_span {
 
   // By all threads of the block.
   __device__ void sort() {
-    std::uint32_t const first = min(span_ * p_.span, p_.n), last = min(first + p_.span, p_.n);
+    std::uint32_t const first = points_.first(span_), last = points_.last(span_);
     if constexpr (Together) {
       sort_tile(first, last);
     } else {

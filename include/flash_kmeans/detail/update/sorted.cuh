@@ -37,6 +37,15 @@ struct chunking {
   __host__ __device__ std::uint32_t chunk() const { return 1u << chunk_bits; }
   __host__ __device__ std::uint32_t run() const { return 1u << run_bits; }
   __host__ __device__ std::uint32_t runs_per_problem() const { return per_problem >> run_bits; }
+
+  // The same of another number of rows: no more chunks, and these as short as that allows.
+  __device__ chunking of(std::uint32_t rows) const {
+    constexpr int kShortest = 4;
+    chunking other = *this;
+    other.chunk_bits = kShortest;
+    while (rows > std::uint64_t{per_problem} << other.chunk_bits) ++other.chunk_bits;
+    return other;
+  }
 };
 
 // The rows that add up to a cluster: slots of chunks up to a run's border (head), whole runs, slots of
