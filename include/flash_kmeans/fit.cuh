@@ -137,9 +137,9 @@ inline namespace FLASH_KMEANS_ABI {
 /// clusters), up to 16 for partial sums, and up to 8 for the variance that a tolerance asks for; a
 /// coordinate takes 4 (8 for double) for sums and 2 for operands. Where points are packed, their
 /// copy comes on top. Points of one byte a value take what half points take and 2 bytes a value. A
-/// fit_options::max_size_ratio takes 4 bytes a point and 9 a centroid more. Fits whose updates add up
-/// changes (see fit_async) take no more than 52 bytes a point, 36 a coordinate and 8 MiB a problem
-/// in place of the first three figures.
+/// fit_options::max_size_ratio takes 4 bytes a point and 9 a centroid more. Fits whose updates add
+/// up changes (see fit_async) take no more than 52 bytes a point, 36 a coordinate and 8 MiB a
+/// problem in place of the first three figures.
 /// Synchronises nothing. Throws std::invalid_argument for a bad shape or option, cuda_error without
 /// a device.
 template <class P, class C>
@@ -189,18 +189,18 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
 /// end with alone.
 ///
 /// Cost an iteration: 2 b n k d FLOPs; the points are read twice (assignment, update), and 16 b n
-/// bytes (52 with more than 2048 clusters) move for the sort.
-/// Updates of large problems after the first add up changes: only points that changed their cluster
-/// are sorted and read, twice each, and their rows added to the sums, in double, of the cluster that
-/// they came to and taken from those of the one that they left; 8 b n bytes move besides. Centroids
-/// are the means of their points to rounding, but not to the bits of update_centroids. Problems are
-/// large by n, k, d and type alone: of any type but double, with 2^15 to 2^29 points, at least 32 a
-/// cluster, 2048 clusters at most, and rows of 64 bytes or more; and only where the fit has more than one
-/// iteration and no weights and max_size_ratio, is not cosine, and keeps empty clusters. A last
-/// iteration that writes an index adds up all points.
-/// A tolerance above 0 reads the points
+/// bytes (52 with more than 2048 clusters) move for the sort. A tolerance above 0 reads the points
 /// once more per fit; a closing assignment costs one more assignment and one more read of the
 /// points for the inertia.
+/// Updates of large problems after the first add up changes: only points that changed their cluster
+/// are sorted and read, twice each. Their rows are added to the sum, in double, of the cluster that
+/// they came to and taken from that of the one that they left; 8 b n bytes move besides. Centroids
+/// are the means of their points to rounding, but not to the bits of update_centroids. Problems are
+/// large by n, k, d and type alone: of any type but double, with 2^15 to 2^29 points, at least 32 a
+/// cluster, 2048 clusters at most, and rows of 64 bytes or more (as half, for types of one byte).
+/// Changes are added up only where a fit has more than one iteration, neither weights nor a
+/// max_size_ratio, is not cosine, and keeps empty clusters. A last iteration that writes an index
+/// adds up all points.
 /// An iteration is at most five kernels, a max_size_ratio adds two, up to two of a second sort, and
 /// 8 b n bytes (and those of the sort where centroids move); their number depends on shape and
 /// options only. Iterations
