@@ -222,7 +222,9 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSeedPickThreads, 1)
         }
       }
       bool const some = at < p.n;
-      for (std::int32_t l = lane; l < draws; l += 32) {
+      // Without such a point the steps that follow draw nothing more but read their candidates and
+      // proposals, so all of these become a point that is there.
+      for (std::int32_t l = lane; l < (some ? draws : 2 * most); l += 32) {
         candidates[l] = some ? static_cast<std::int32_t>(at) : 0;
       }
       if (lane == 0) params.cursors[b] = some ? static_cast<std::int32_t>(at) : -1 - next;
