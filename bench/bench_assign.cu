@@ -31,7 +31,7 @@ struct assign_bench {
     fk::matrix_view<centroid> const c = s.centroids_view(centroids.data());
     fk::execution where{queue, nullptr, 0, kernel, s.multiply()};
     where.workspace_bytes = fk::predict_workspace_bytes(x, c, {}, where);
-    device_buffer<unsigned char> workspace(static_cast<std::int64_t>(where.workspace_bytes));
+    device_buffer<unsigned char> workspace(where.workspace_bytes);
     where.workspace = workspace.data();
     fk::predict_outputs<centroid> const out(labels.data());
     auto const assign = [&] { return fk::predict_async(x, c, out, {}, where); };

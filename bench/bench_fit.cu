@@ -57,7 +57,7 @@ struct fit_bench {
     options.closing_assignment = false;
     fk::execution where{queue, nullptr, 0, kernel, s.multiply()};
     where.workspace_bytes = fk::fit_workspace_bytes(x, c, options, where);
-    device_buffer<unsigned char> workspace(static_cast<std::int64_t>(where.workspace_bytes));
+    device_buffer<unsigned char> workspace(where.workspace_bytes);
     where.workspace = workspace.data();
     fk::fit_outputs const out(labels.data(), {}, status.data());
 
@@ -71,7 +71,7 @@ struct fit_bench {
       labels.poison(queue);
       status.poison(queue);
       fit();
-      std::vector<fk::fit_status> const ends = status.to_host(queue);
+      std::vector<fk::fit_status> const ends = status.download();
       int fewest = kIterations;
       for (fk::fit_status const& end : ends) {
         if (end.iterations < 1 || end.iterations > iterations) {
@@ -138,7 +138,7 @@ struct fit_bench {
     options.tolerance = std::numeric_limits<double>::min();
     options.closing_assignment = true;
     where.workspace_bytes = fk::fit_workspace_bytes(x, c, options, where);
-    device_buffer<unsigned char> larger(static_cast<std::int64_t>(where.workspace_bytes));
+    device_buffer<unsigned char> larger(where.workspace_bytes);
     where.workspace = larger.data();
     m.counters["fit25_kernels_ms"] = watch.measure(point_bytes, restart, fit).median_ms;
     std::vector<double> whole;

@@ -51,7 +51,7 @@ struct init_bench {
       options.seed = 7;
       fk::execution where{queue, nullptr, 0, kernel, s.multiply()};
       where.workspace_bytes = fk::init_workspace_bytes(x, c, options, where);
-      device_buffer<unsigned char> workspace(static_cast<std::int64_t>(where.workspace_bytes));
+      device_buffer<unsigned char> workspace(where.workspace_bytes);
       where.workspace = workspace.data();
       auto const seed = [&] { fk::init_centroids_async(x, c, options, where); };
       auto const measure = [&](std::string const& what, auto const& call) {
@@ -89,7 +89,7 @@ struct init_bench {
     check_points_kernel<<<static_cast<unsigned>(s.problems() * s.k), kThreads, 0, queue>>>(
         device_view<P>(x), centroids.data(), s.k, wrong.data());
     check(cudaGetLastError(), "check_points_kernel");
-    counter_t const count = wrong.to_host(queue)[0];
+    counter_t const count = wrong.download()[0];
     if (count != 0) {
       throw std::runtime_error("wrong result: " + std::to_string(count) +
                                " centroids are no points");

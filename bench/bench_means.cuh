@@ -93,7 +93,7 @@ void check_means(shape const& s, fk::matrix_view<P const> const& x,
       centroids.data(), previous.data(), sums.data(), absolute_sums.data(), counts.data(),
       centroids.size(), s.d, static_cast<double>(std::numeric_limits<C>::epsilon()), wrong.data());
   check(cudaGetLastError(), "check_means_kernel");
-  counter_t const found = wrong.to_host(queue)[0];
+  counter_t const found = wrong.download()[0];
   if (found != 0) {
     throw std::runtime_error("wrong result: " + std::to_string(found) +
                              " coordinates of centroids are not the mean of their points");

@@ -46,7 +46,7 @@ void check_distances(fk::matrix_view<P const> const& x, fk::matrix_view<C> const
       device_view<P>(x), device_view<C>(c), distances.data(), points,
       static_cast<double>(std::numeric_limits<C>::epsilon()) / 2, wrong.data());
   check(cudaGetLastError(), "check_distances_kernel");
-  counter_t const found = wrong.to_host(stream)[0];
+  counter_t const found = wrong.download()[0];
   if (found != 0) {
     throw std::runtime_error("wrong result: " + std::to_string(found) +
                              " sampled distances are wrong");
@@ -105,7 +105,7 @@ struct query_bench {
     auto const timed = [&](auto const& bytes, auto const& call, auto const& verify) {
       fk::execution where{queue, nullptr, 0, kernel, s.multiply()};
       where.workspace_bytes = bytes(where);
-      device_buffer<unsigned char> workspace(static_cast<std::int64_t>(where.workspace_bytes));
+      device_buffer<unsigned char> workspace(where.workspace_bytes);
       where.workspace = workspace.data();
       call(where);
       verify();

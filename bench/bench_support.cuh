@@ -31,6 +31,7 @@
 
 #include <flash_kmeans/flash_kmeans.cuh>
 
+#include "device_buffer.hpp"
 #include "gpu_verbs.hpp"
 
 #if !defined(FLASH_KMEANS_SHAPES_CSV)
@@ -61,45 +62,7 @@ inline void check(cublasStatus_t status, char const* what) {
   }
 }
 
-template <class T>
-class device_buffer {
- public:
-  explicit device_buffer(std::int64_t count) : count_(count) {
-    if (count > 0) check(cudaMalloc(&data_, bytes()), "cudaMalloc");
-  }
-  ~device_buffer() { cudaFree(data_); }
-  device_buffer(device_buffer const&) = delete;
-  device_buffer& operator=(device_buffer const&) = delete;
-
-  T* data() const { return data_; }
-  std::int64_t size() const { return count_; }
-  std::size_t bytes() const { return static_cast<std::size_t>(count_) * sizeof(T); }
-
-  // All bits set: NaN in centroids, -1 in labels, so that an element nobody writes is seen.
-  void poison(cudaStream_t stream) { fill_bytes(0xff, stream); }
-  void zero(cudaStream_t stream) { fill_bytes(0, stream); }
-
-  void copy_from(device_buffer const& other, cudaStream_t stream) {
-    check(cudaMemcpyAsync(data_, other.data_, bytes(), cudaMemcpyDeviceToDevice, stream),
-          "cudaMemcpyAsync");
-  }
-
-  std::vector<T> to_host(cudaStream_t stream) const {
-    std::vector<T> values(static_cast<std::size_t>(count_));
-    check(cudaMemcpyAsync(values.data(), data_, bytes(), cudaMemcpyDeviceToHost, stream),
-          "cudaMemcpyAsync");
-    check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
-    return values;
-  }
-
- private:
-  void fill_bytes(int value, cudaStream_t stream) {
-    check(cudaMemsetAsync(data_, value, bytes(), stream), "cudaMemsetAsync");
-  }
-
-  T* data_ = nullptr;
-  std::int64_t count_;
-};
+using device_support::device_buffer;
 
 class stream {
  public:
@@ -372,7 +335,7 @@ void check_same_bits(device_buffer<T> const& a, device_buffer<T> const& b, char 
       reinterpret_cast<std::uint32_t const*>(a.data()),
       reinterpret_cast<std::uint32_t const*>(b.data()), words, differences.data());
   check(cudaGetLastError(), "count_differences_kernel");
-  counter_t const count = differences.to_host(stream)[0];
+  counter_t const count = differences.download()[0];
   if (count != 0) {
     throw std::runtime_error(std::string(what) + ": " + std::to_string(count) + " of " +
                              std::to_string(words) + " words differ");
@@ -503,7 +466,7 @@ void check_labels(fk::matrix_view<P const> const& x, fk::matrix_view<C> const& c
       device_view<P>(x), device_view<C>(c), labels.data(), count, euclidean ? 0.5 : 0.0, points,
       kOperationError<P>, operand_error(multiply), counts.data() + 1);
   check(cudaGetLastError(), "check_labels_kernel");
-  std::vector<counter_t> const found = counts.to_host(stream);
+  std::vector<counter_t> const found = counts.download();
   if (found[0] != 0) {
     throw std::runtime_error("wrong result: " + std::to_string(found[0]) +
                              " labels are outside [0, k)");

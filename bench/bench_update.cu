@@ -41,7 +41,7 @@ struct update_bench {
 
     fk::matrix_view<centroid> const c = s.centroids_view(centroids.data());
     where.workspace_bytes = fk::update_workspace_bytes(x, c);
-    device_buffer<unsigned char> workspace(static_cast<std::int64_t>(where.workspace_bytes));
+    device_buffer<unsigned char> workspace(where.workspace_bytes);
     where.workspace = workspace.data();
     stopwatch watch(queue, env.seconds, env.l2_bytes);
     auto const point_bytes = static_cast<std::int64_t>(data.points.bytes());

@@ -5,14 +5,19 @@
 #include <cstdint>
 #include <cstdio>
 #include <flash_kmeans/flash_kmeans.cuh>
+#include <string>
 #include <vector>
 
-#include "device_array.cuh"
+#include "device_buffer.hpp"
 
 namespace fk = flash_kmeans;
+using device_support::device_buffer;
 
 int main() {
-  if (!have_gpu()) return 0;
+  if (std::string const why = device_support::why_no_gpu(); !why.empty()) {
+    std::printf("%s, so nothing was run. (host.hpp has the same verbs for CPUs.)\n", why.c_str());
+    return 0;
+  }
   std::int64_t const b = 2, n = 512, h = 3, d = 64, k = 4;
 
   // Token i belongs to group i % k. A group's points are 8 in the features f with f % k equal to
@@ -29,10 +34,10 @@ int main() {
     start[at] = at % d % k == at / d % k ? 7.0f : 0.0f;
   }
 
-  device_array<__half> const d_x(points);
-  device_array<float> const d_c(start);
-  device_array<std::int32_t> const d_labels(b * h * n), d_counts(b * h * k);
-  device_array<fk::fit_status> const d_status(b * h);
+  device_buffer<__half> const d_x(points);
+  device_buffer<float> const d_c(start);
+  device_buffer<std::int32_t> const d_labels(b * h * n), d_counts(b * h * k);
+  device_buffer<fk::fit_status> const d_status(b * h);
 
   fk::fit_options options;
   options.init = fk::init_method::given;
@@ -46,13 +51,13 @@ int main() {
   std::printf("%d problems on the %s kernel, at most %d iterations, %s\n", static_cast<int>(b * h),
               fk::to_string(result.kernel), result.iterations,
               result.converged ? "all converged" : "not all converged");
-  std::vector<fk::fit_status> const status = d_status.to_host();
+  std::vector<fk::fit_status> const status = d_status.download();
   for (std::int64_t p = 0; p < b * h; ++p) {
     std::printf("sequence %d, head %d: %d iterations, inertia %.1f\n", static_cast<int>(p / h),
                 static_cast<int>(p % h), status[p].iterations, status[p].inertia);
   }
 
-  std::vector<std::int32_t> const labels = d_labels.to_host(), counts = d_counts.to_host();
+  std::vector<std::int32_t> const labels = d_labels.download(), counts = d_counts.download();
   bool right = result.converged;
   for (std::int64_t at = 0; at < b * h * n; ++at) right = right && labels[at] == at % n % k;
   for (std::int32_t const count : counts) right = right && count == n / k;

@@ -10,42 +10,12 @@
 #include <string>
 
 #include "cluster_run.hpp"
+#include "device_buffer.hpp"
 
 namespace cluster {
 namespace {
 
-void check(cudaError_t status, char const* doing) {
-  if (status != cudaSuccess) {
-    throw user_error("GPU: " + std::string(cudaGetErrorString(status)) + " while " + doing +
-                     "; --device cpu works without it");
-  }
-}
-
-// Device memory that frees itself.
-template <class T>
-class device_array {
- public:
-  explicit device_array(std::size_t size) : size_(size) {
-    check(cudaMalloc(&data_, std::max<std::size_t>(size, 1) * sizeof(T)), "allocating memory");
-  }
-  ~device_array() { cudaFree(data_); }
-  device_array(device_array const&) = delete;
-  device_array& operator=(device_array const&) = delete;
-
-  T* data() { return data_; }
-  std::size_t bytes() const { return size_ * sizeof(T); }
-
-  void from_host(void const* source) {
-    check(cudaMemcpy(data_, source, bytes(), cudaMemcpyHostToDevice), "copying to it");
-  }
-  void to_host(void* target) {
-    check(cudaMemcpy(target, data_, bytes(), cudaMemcpyDeviceToHost), "copying from it");
-  }
-
- private:
-  T* data_ = nullptr;
-  std::size_t size_;
-};
+using device_support::device_buffer;
 
 template <class P>
 run_result run(void const* points, std::int64_t n, std::int64_t d, void* centroids, std::int64_t k,
@@ -55,14 +25,14 @@ run_result run(void const* points, std::int64_t n, std::int64_t d, void* centroi
   auto const size = [](std::int64_t rows, std::int64_t columns) {
     return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
   };
-  device_array<P> d_x(size(n, d));
-  device_array<centroid> d_c(size(k, d));
-  device_array<std::int32_t> d_labels(size(n, 1));
-  device_array<centroid> d_weights(options.weights ? size(n, 1) : 0);
-  d_x.from_host(points);
-  d_c.from_host(centroids);
+  device_buffer<P> d_x(size(n, d));
+  device_buffer<centroid> d_c(size(k, d));
+  device_buffer<std::int32_t> d_labels(size(n, 1));
+  device_buffer<centroid> d_weights(options.weights ? size(n, 1) : 0);
+  d_x.upload(static_cast<P const*>(points));
+  d_c.upload(static_cast<centroid const*>(centroids));
   if (options.weights) {
-    d_weights.from_host(options.weights.get<centroid>());
+    d_weights.upload(options.weights.get<centroid>());
     options.weights = d_weights.data();
   }
   fk::matrix_view<P const> const x(d_x.data(), n, d);
@@ -78,19 +48,19 @@ run_result run(void const* points, std::int64_t n, std::int64_t d, void* centroi
   fk::execution exec;
   exec.workspace_bytes =
       std::max(fk::fit_workspace_bytes(x, c, options), fk::fit_workspace_bytes(few, c, once));
-  device_array<std::byte> workspace(exec.workspace_bytes);
+  device_buffer<std::byte> workspace(exec.workspace_bytes);
   exec.workspace = workspace.data();
 
   fk::fit(few, c, d_labels.data(), once, exec);
-  d_c.from_host(centroids);
+  d_c.upload(static_cast<centroid const*>(centroids));
 
-  check(cudaDeviceSynchronize(), "waiting for it");
+  device_support::cuda_check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
   auto const start = std::chrono::steady_clock::now();
   run_result result;
   result.fit = fk::fit(x, c, d_labels.data(), options, exec);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  d_c.to_host(centroids);
-  d_labels.to_host(labels);
+  d_c.download(static_cast<centroid*>(centroids), 0, d_c.size());
+  d_labels.download(labels, 0, d_labels.size());
   return result;
 }
 
@@ -116,11 +86,15 @@ gpu_status find_gpu() {
 run_result run_on_gpu(point_type type, void const* points, std::int64_t n, std::int64_t d,
                       void* centroids, std::int64_t k, std::int32_t* labels,
                       flash_kmeans::fit_options const& options) {
-  switch (type) {
-    case point_type::f16: return run<__half>(points, n, d, centroids, k, labels, options);
-    case point_type::bf16: return run<__nv_bfloat16>(points, n, d, centroids, k, labels, options);
-    case point_type::f64: return run<double>(points, n, d, centroids, k, labels, options);
-    default: return run<float>(points, n, d, centroids, k, labels, options);
+  try {
+    switch (type) {
+      case point_type::f16: return run<__half>(points, n, d, centroids, k, labels, options);
+      case point_type::bf16: return run<__nv_bfloat16>(points, n, d, centroids, k, labels, options);
+      case point_type::f64: return run<double>(points, n, d, centroids, k, labels, options);
+      default: return run<float>(points, n, d, centroids, k, labels, options);
+    }
+  } catch (device_support::cuda_failure const& failure) {
+    throw user_error("GPU: " + std::string(failure.what()) + "; --device cpu works without it");
   }
 }
 

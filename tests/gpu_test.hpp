@@ -1,6 +1,6 @@
-// What the GPU tests share: skipping without a GPU, device memory that is poisoned and guarded,
-// matrices laid out in batches with padding that must not be read, the shape table, the derived
-// error bounds, and one-call runs of the verbs that bring all outputs back.
+// What the GPU tests share: skipping without a GPU, matrices laid out in batches with padding that must
+// not be read, the shape table, the derived error bounds, and one-call runs of the verbs that bring
+// all outputs back. Device memory: device_buffer.hpp.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "data.hpp"
+#include "device_buffer.hpp"
 #include "gpu_verbs.hpp"
 #include "reference.hpp"
 
@@ -35,26 +36,14 @@ namespace testing_support {
 
 namespace fk = flash_kmeans;
 
-inline void cuda_check(cudaError_t status, char const* what) {
-  if (status != cudaSuccess) {
-    throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(status));
-  }
-}
+using device_support::contents;
+using device_support::cuda_check;
+using device_support::device_buffer;
+using device_support::why_no_gpu;
 
 #define FLASH_KMEANS_CUDA_CHECK(call) ::testing_support::cuda_check((call), #call)
 
 // --- With and without a GPU ----------------------------------------------------------------------
-
-// Empty when there is a GPU, else why there is none.
-inline std::string why_no_gpu() {
-  int count = 0;
-  cudaError_t const status = cudaGetDeviceCount(&count);
-  if (status != cudaSuccess) {
-    cudaGetLastError();
-    return std::string("no GPU: ") + cudaGetErrorString(status);
-  }
-  return count > 0 ? "" : "no GPU: device count is 0";
-}
 
 inline bool gpu_is_required() {
   char const* const value = std::getenv("FLASH_KMEANS_REQUIRE_GPU");
@@ -71,13 +60,36 @@ class gpu_test : public ::testing::Test {
     GTEST_SKIP() << why;
   }
 
-  // A fault on the device is reported by the test that made it.
+  // A fault on the device, and a write outside of a buffer, are reported by the test that made them.
   void TearDown() override {
     if (IsSkipped() || !why_no_gpu().empty()) return;
     cudaError_t const status = cudaDeviceSynchronize();
     EXPECT_EQ(status, cudaSuccess) << cudaGetErrorString(status);
     EXPECT_EQ(cudaGetLastError(), cudaSuccess);
+    device_support::check_device_buffers();
   }
+};
+
+// Overwritten guard bands fail the test that is running.
+inline bool const overwrites_fail_tests = [] {
+  device_support::on_overwrite() = [](std::string const& what) { ADD_FAILURE() << what; };
+  return true;
+}();
+
+// A stream that does not wait for the default one.
+class own_stream {
+ public:
+  own_stream() {
+    FLASH_KMEANS_CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+  }
+  ~own_stream() { cudaStreamDestroy(stream_); }
+  own_stream(own_stream const&) = delete;
+  own_stream& operator=(own_stream const&) = delete;
+  operator cudaStream_t() const { return stream_; }
+  void wait() const { FLASH_KMEANS_CUDA_CHECK(cudaStreamSynchronize(stream_)); }
+
+ private:
+  cudaStream_t stream_ = nullptr;
 };
 
 // --- Element types -------------------------------------------------------------------------------
@@ -180,111 +192,7 @@ inline fk::execution on_kernel(fk::assign_kernel kernel) {
   return exec;
 }
 
-// --- Device memory -------------------------------------------------------------------------------
-
-// Both wait for all of the device: tests queue work on streams that do not wait for the default one.
-template <class T>
-void copy_to_device(T* to, std::size_t count, std::vector<T> const& values) {
-  if (values.size() != count) throw std::logic_error("upload of another size");
-  if (count == 0) return;
-  FLASH_KMEANS_CUDA_CHECK(cudaMemcpy(to, values.data(), count * sizeof(T), cudaMemcpyHostToDevice));
-  FLASH_KMEANS_CUDA_CHECK(cudaDeviceSynchronize());
-}
-
-template <class T>
-std::vector<T> copy_to_host(T const* from, std::size_t count) {
-  FLASH_KMEANS_CUDA_CHECK(cudaDeviceSynchronize());
-  std::vector<T> values(count);
-  if (count == 0) return values;
-  FLASH_KMEANS_CUDA_CHECK(
-      cudaMemcpy(values.data(), from, count * sizeof(T), cudaMemcpyDeviceToHost));
-  return values;
-}
-
-// Exactly `count` elements, every byte 0xFF until written: labels read -1, floats NaN.
-template <class T>
-class device_buffer {
- public:
-  explicit device_buffer(std::size_t count) : count_(count) {
-    if (count_ == 0) return;
-    FLASH_KMEANS_CUDA_CHECK(cudaMalloc(reinterpret_cast<void**>(&data_), count_ * sizeof(T)));
-    FLASH_KMEANS_CUDA_CHECK(cudaMemset(data_, 0xFF, count_ * sizeof(T)));
-    // Tests queue work on streams that do not wait for the default one.
-    FLASH_KMEANS_CUDA_CHECK(cudaDeviceSynchronize());
-  }
-  explicit device_buffer(std::vector<T> const& values) : device_buffer(values.size()) {
-    upload(values);
-  }
-  ~device_buffer() { cudaFree(data_); }
-  device_buffer(device_buffer const&) = delete;
-  device_buffer& operator=(device_buffer const&) = delete;
-
-  T* data() const { return data_; }
-  std::size_t size() const { return count_; }
-
-  void upload(std::vector<T> const& values) { copy_to_device(data_, count_, values); }
-
-  std::vector<T> download() const { return copy_to_host(data_, count_); }
-
- private:
-  std::size_t count_;
-  T* data_ = nullptr;
-};
-
-// Poisoned memory for an output between two guard bands; a test fails when a band was written to.
-// `shift` elements move the output off the 256-byte alignment that it has otherwise.
-template <class T>
-class guarded_buffer {
- public:
-  explicit guarded_buffer(std::size_t count, std::size_t shift = 0)
-      : count_(count),
-        before_(kGuardBytes + shift * sizeof(T)),
-        bytes_(before_ + count * sizeof(T) + kGuardBytes) {
-    std::vector<unsigned char> image = bytes_.download();
-    std::fill(image.begin(), image.begin() + before_, kGuard);
-    std::fill(image.end() - kGuardBytes, image.end(), kGuard);
-    bytes_.upload(image);
-  }
-  explicit guarded_buffer(std::vector<T> const& values, std::size_t shift = 0)
-      : guarded_buffer(values.size(), shift) {
-    upload(values);
-  }
-  ~guarded_buffer() {
-    try {
-      std::vector<unsigned char> const image = bytes_.download();
-      auto const is_guard = [](unsigned char byte) { return byte == kGuard; };
-      EXPECT_TRUE(std::all_of(image.begin(), image.begin() + before_, is_guard))
-          << "written before an output";
-      EXPECT_TRUE(std::all_of(image.end() - kGuardBytes, image.end(), is_guard))
-          << "written past an output";
-    } catch (std::exception const& error) {
-      ADD_FAILURE() << "guard bands could not be read: " << error.what();
-    }
-  }
-  guarded_buffer(guarded_buffer const&) = delete;
-  guarded_buffer& operator=(guarded_buffer const&) = delete;
-
-  T* data() const { return reinterpret_cast<T*>(bytes_.data() + before_); }
-  std::size_t size() const { return count_; }
-
-  void upload(std::vector<T> const& values) { copy_to_device(data(), count_, values); }
-
-  std::vector<T> download() const { return copy_to_host(data(), count_); }
-
-  // Whether every byte is still the poison.
-  bool untouched() const {
-    std::vector<unsigned char> const image = bytes_.download();
-    return std::all_of(image.begin() + before_, image.end() - kGuardBytes,
-                       [](unsigned char byte) { return byte == 0xFF; });
-  }
-
- private:
-  static constexpr std::size_t kGuardBytes = 1024;
-  static constexpr unsigned char kGuard = 0xA5;
-  std::size_t count_;
-  std::size_t before_;
-  device_buffer<unsigned char> bytes_;
-};
+// --- Comparisons ---------------------------------------------------------------------------------
 
 // The same bits, NaN and signed zero included.
 template <class T>
@@ -331,17 +239,17 @@ class device_matrices {
     }
     std::int64_t const last =
         (how.batch[0] - 1) * stride_[0] + (how.batch[1] - 1) * stride_[1] + (rows_ - 1) * ld_;
-    image_.assign(static_cast<std::size_t>(how.offset + last + cols_),
+    image_.assign(static_cast<std::size_t>(last + cols_),
                   element_to_type<T>(std::numeric_limits<double>::quiet_NaN()));
     place(problems);
-    buffer_ = std::make_unique<device_buffer<T>>(image_);
+    buffer_ = std::make_unique<device_buffer<T>>(image_, static_cast<std::size_t>(how.offset));
   }
 
   explicit device_matrices(matrix const& problem, layout const& how = {})
       : device_matrices(std::vector<matrix>{problem}, how) {}
 
   fk::matrix_view<T> view() const {
-    return {buffer_->data() + how_.offset, rows_, cols_, ld_, how_.batch, stride_};
+    return {buffer_->data(), rows_, cols_, ld_, how_.batch, stride_};
   }
   fk::matrix_view<T const> const_view() const { return view(); }
 
@@ -380,7 +288,7 @@ class device_matrices {
     std::int64_t const problems = how_.batch[0] * how_.batch[1];
     for (std::int64_t p = 0; p < problems; ++p) {
       std::int64_t const base =
-          how_.offset + (p / how_.batch[1]) * stride_[0] + (p % how_.batch[1]) * stride_[1];
+          (p / how_.batch[1]) * stride_[0] + (p % how_.batch[1]) * stride_[1];
       for (std::int64_t i = 0; i < rows_; ++i)
         visit(p, i, static_cast<std::size_t>(base + i * ld_));
     }
@@ -631,7 +539,7 @@ template <class T>
 
 // The four arrays of a cluster_index on the device, guarded.
 struct index_buffers {
-  guarded_buffer<std::int32_t> counts, offsets, order, inverse;
+  device_buffer<std::int32_t> counts, offsets, order, inverse;
 
   index_buffers(std::int64_t b, std::int64_t n, std::int64_t k)
       : counts(static_cast<std::size_t>(b * k)),
@@ -723,8 +631,8 @@ predict_run<T> run_predict(fk::matrix_view<T const> const& x,
                            fk::matrix_view<centroid_of<T> const> const& c,
                            fk::execution const& exec = {}) {
   auto const count = static_cast<std::size_t>(x.batch_count() * x.rows);
-  guarded_buffer<std::int32_t> labels(count, 1);
-  guarded_buffer<centroid_of<T>> distances(count, 1);
+  device_buffer<std::int32_t> labels(count, 1);
+  device_buffer<centroid_of<T>> distances(count, 1);
   fk::predict_outputs<centroid_of<T>> const out{labels.data(), distances.data()};
   fk::assign_kernel const kernel = fk::predict(x, c, out, {}, exec);
   return {labels.download(), distances.download(), kernel};
@@ -772,9 +680,9 @@ fit_run<T> run_fit(std::vector<matrix> const& x, std::vector<matrix> const& c0,
   std::int64_t const n = x.front().rows, k = c0.front().rows;
   device_matrices<T> const points(x, x_layout);
   device_matrices<centroid_of<T>> const centroids(c0, c_layout);
-  guarded_buffer<std::int32_t> labels(static_cast<std::size_t>(b * n));
+  device_buffer<std::int32_t> labels(static_cast<std::size_t>(b * n));
   index_buffers index(b, n, k);
-  guarded_buffer<fk::fit_status> status(static_cast<std::size_t>(b));
+  device_buffer<fk::fit_status> status(static_cast<std::size_t>(b));
   fk::fit_outputs const out{labels.data(), index.view(), status.data()};
   fk::fit_result const result = fk::fit(points.const_view(), centroids.view(), out, options, exec);
   EXPECT_TRUE(points.padding_untouched());

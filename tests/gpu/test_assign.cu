@@ -357,7 +357,7 @@ TYPED_TEST(assign, small_distances_are_optional) {
   matrix const x = integer_points(100, 24, 111), c = integer_points(9, 24, 112);
   device_matrices<T> const points(x);
   device_matrices<centroid_of<T>> const centroids(c);
-  guarded_buffer<std::int32_t> labels(100);
+  device_buffer<std::int32_t> labels(100);
   fk::predict_outputs<centroid_of<T>> const out{labels.data()};
   fk::predict(points.const_view(), centroids.const_view(), out);
   EXPECT_EQ(labels.download(), reference_assign(x, c));
@@ -369,7 +369,7 @@ TYPED_TEST(assign, small_inputs_are_not_written) {
   matrix const x = normal_points(100, 24, 113), c = normal_points(9, 24, 114);
   device_matrices<T> const points(x);
   device_matrices<centroid_of<T>> const centroids(c);
-  guarded_buffer<std::int32_t> labels(100);
+  device_buffer<std::int32_t> labels(100);
   fk::predict_outputs<centroid_of<T>> const out{labels.data()};
   fk::predict(points.const_view(), centroids.view(), out);
   EXPECT_TRUE(same_bits(points.download(), to_type<T>(x)));
@@ -420,7 +420,7 @@ TYPED_TEST(assign, small_inertia_of_a_batch) {
     device_matrices<T> const points(x, how);
     device_matrices<centroid_of<T>> const centroids(c, how);
     EXPECT_EQ(fk::inertia(points.const_view(), centroids.const_view()), total);
-    guarded_buffer<double> each(6);
+    device_buffer<double> each(6);
     fk::inertia_async(points.const_view(), centroids.const_view(), each.data());
     EXPECT_EQ(each.download(), expected);
   }

@@ -239,10 +239,10 @@ void expect_running_problems_alone(shape const& s, layout const& how,
     fk::detail::assign_plan const plan = fk::detail::plan_assignment<T>(exec);
     fk::detail::arena sizing;
     fk::detail::assignment<T>(points.const_view(), view, plan, sizing);
-    guarded_buffer<unsigned char> const memory(sizing.used());
+    device_buffer<unsigned char> const memory(sizing.used());
     fk::detail::arena arena(memory.data());
     fk::detail::assignment<T> assignment(points.const_view(), view, plan, arena);
-    guarded_buffer<std::int32_t> const labels(std::vector<std::int32_t>(expected.size(), -7));
+    device_buffer<std::int32_t> const labels(std::vector<std::int32_t>(expected.size(), -7));
     assignment.prepare();
     assignment.queue_points(nullptr);
     assignment.queue_centroids(nullptr);
@@ -297,7 +297,7 @@ void expect_labels_of_contiguous(std::vector<matrix> const& x, std::vector<matri
   device_matrices<centroid_of<T>> const centroids(c, c_layout);
   for (fk::execution const& way : ways<T>()) {
     SCOPED_TRACE(name_of(way));
-    guarded_buffer<unsigned char> const memory(
+    device_buffer<unsigned char> const memory(
         fk::predict_workspace_bytes(points.const_view(), centroids.const_view(), {}, way));
     fk::execution exec = way;
     exec.workspace = memory.data();
@@ -590,7 +590,7 @@ std::vector<std::int64_t> left_open(matrix const& x, matrix const& c, int times)
   detail::screen<float> screen;
   detail::arena sizing;
   screen.lay_out(shape, x.rows, sizing);
-  guarded_buffer<unsigned char> const memory(sizing.used());
+  device_buffer<unsigned char> const memory(sizing.used());
   detail::arena arena(memory.data());
   screen.lay_out(shape, x.rows, arena);
   screen.prepare();
@@ -685,7 +685,7 @@ TEST_F(assign_sm90_half, huge_points_exact) {
     for (std::int64_t at = 0; at < kRows * d; ++at) {
       rows.values[static_cast<std::size_t>(at)] = small_integer(from * d + at);
     }
-    ASSERT_EQ(copy_to_host(labels.data() + from, kRows), reference_assign(rows, c));
+    ASSERT_EQ(labels.download(static_cast<std::size_t>(from), kRows), reference_assign(rows, c));
   }
 }
 

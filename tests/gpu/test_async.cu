@@ -16,26 +16,10 @@ template <class T>
 class async : public gpu_test {};
 TYPED_TEST_SUITE(async, element_types, element_names);
 
-// A stream that does not wait for the default one.
-class own_stream {
- public:
-  own_stream() {
-    FLASH_KMEANS_CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
-  }
-  ~own_stream() { cudaStreamDestroy(stream_); }
-  own_stream(own_stream const&) = delete;
-  own_stream& operator=(own_stream const&) = delete;
-  operator cudaStream_t() const { return stream_; }
-  void wait() const { FLASH_KMEANS_CUDA_CHECK(cudaStreamSynchronize(stream_)); }
-
- private:
-  cudaStream_t stream_ = nullptr;
-};
-
-// Exactly as many bytes as a verb asks for, between guard bands, full of poison.
+// Exactly as many bytes as a verb requires.
 class exact_workspace {
  public:
-  explicit exact_workspace(std::size_t bytes) : memory_(bytes) {}
+  explicit exact_workspace(std::size_t bytes) : memory_(bytes, 0, contents::scratch) {}
 
   fk::execution on(cudaStream_t stream) const {
     fk::execution exec;
@@ -46,7 +30,7 @@ class exact_workspace {
   }
 
  private:
-  guarded_buffer<unsigned char> memory_;
+  device_buffer<unsigned char> memory_;
 };
 
 // Buffers of a fit that stay where they are while it runs again and again.
@@ -55,9 +39,9 @@ struct fit_buffers {
   using C = centroid_of<T>;
   device_matrices<T> points;
   device_matrices<C> centroids;
-  guarded_buffer<std::int32_t> labels;
+  device_buffer<std::int32_t> labels;
   index_buffers index;
-  guarded_buffer<fk::fit_status> status;
+  device_buffer<fk::fit_status> status;
 
   fit_buffers(std::vector<matrix> const& x, std::vector<matrix> const& c, layout const& how)
       : points(x, how),
@@ -179,8 +163,8 @@ TYPED_TEST(async, small_other_verbs_in_an_exact_workspace) {
     device_matrices<C> const centroids(c), moved(c), drawn(c);
     auto const plain = run_predict<T>(points.const_view(), centroids.const_view());
 
-    guarded_buffer<std::int32_t> const labels(n);
-    guarded_buffer<C> const distances(n);
+    device_buffer<std::int32_t> const labels(n);
+    device_buffer<C> const distances(n);
     exact_workspace const for_predict(
         fk::predict_workspace_bytes(points.const_view(), centroids.const_view()));
     fk::predict_outputs<C> const predict_out{labels.data(), distances.data()};
@@ -188,15 +172,15 @@ TYPED_TEST(async, small_other_verbs_in_an_exact_workspace) {
                                 for_predict.on(stream)),
               plain.kernel);
 
-    guarded_buffer<double> const inertia(1);
+    device_buffer<double> const inertia(1);
     exact_workspace const for_inertia(
         fk::inertia_workspace_bytes(points.const_view(), centroids.const_view()));
     fk::inertia_async(points.const_view(), centroids.const_view(), inertia.data(), {},
                       for_inertia.on(stream));
 
     int const j = static_cast<int>(std::min<std::int64_t>(s.k, 5));
-    guarded_buffer<std::int32_t> const near(n * static_cast<std::size_t>(j));
-    guarded_buffer<C> const near_distances(near.size()), all(static_cast<std::size_t>(s.n * s.k));
+    device_buffer<std::int32_t> const near(n * static_cast<std::size_t>(j));
+    device_buffer<C> const near_distances(near.size()), all(static_cast<std::size_t>(s.n * s.k));
     fk::query_options cosine;
     cosine.metric = fk::metric::cosine;
     exact_workspace const for_top_k(
@@ -211,7 +195,7 @@ TYPED_TEST(async, small_other_verbs_in_an_exact_workspace) {
 
     // Takes the labels that predict_async has queued before it.
     index_buffers const index(1, s.n, s.k);
-    guarded_buffer<double> const shift(1);
+    device_buffer<double> const shift(1);
     device_buffer<C> const weights(std::vector<C>(static_cast<std::size_t>(s.n), C(2)));
     fk::update_options directions;
     directions.metric = fk::metric::cosine;
@@ -234,8 +218,8 @@ TYPED_TEST(async, small_other_verbs_in_an_exact_workspace) {
     EXPECT_EQ(labels.download(), plain.labels);
     EXPECT_TRUE(same_bits(distances.download(), plain.distances));
     EXPECT_EQ(inertia.download()[0], fk::inertia(points.const_view(), centroids.const_view()));
-    guarded_buffer<std::int32_t> const plain_near(near.size());
-    guarded_buffer<C> const plain_near_distances(near.size()), plain_all(all.size());
+    device_buffer<std::int32_t> const plain_near(near.size());
+    device_buffer<C> const plain_near_distances(near.size()), plain_all(all.size());
     fk::top_k_outputs<C> const plain_near_out{plain_near.data(), plain_near_distances.data()};
     fk::top_k(points.const_view(), centroids.const_view(), j, plain_near_out, cosine);
     fk::transform(points.const_view(), centroids.const_view(),
@@ -405,8 +389,8 @@ TYPED_TEST(async, nothing_waits_for_the_stream) {
   }
   auto const x = buffers.points.const_view();
   auto const c = buffers.centroids.view();
-  guarded_buffer<C> const distances(buffers.labels.size());
-  guarded_buffer<double> const scalars(3);
+  device_buffer<C> const distances(buffers.labels.size());
+  device_buffer<double> const scalars(3);
   {
     SCOPED_TRACE("predict_async");
     fk::predict_outputs<C> const out{buffers.labels.data(), distances.data()};
@@ -415,7 +399,7 @@ TYPED_TEST(async, nothing_waits_for_the_stream) {
   }
   {
     SCOPED_TRACE("top_k_async");
-    guarded_buffer<std::int32_t> const labels(7 * buffers.labels.size());
+    device_buffer<std::int32_t> const labels(7 * buffers.labels.size());
     expect_it_does_not_wait(stream, memory, [&](fk::execution const& exec) {
       fk::top_k_async(x, c, 7, {labels.data()}, {}, exec);
     });
@@ -479,10 +463,10 @@ TYPED_TEST(async, small_input_and_output_of_kernels_next_to_a_call) {
         fk::predict_workspace_bytes(points.const_view(), centroids.const_view(), {}, wanted));
     fk::execution exec = memory.on(stream);
     exec.kernel = kernel;
-    guarded_buffer<std::int32_t> const labels(n);
-    std::vector<std::unique_ptr<guarded_buffer<std::int32_t>>> seen;
+    device_buffer<std::int32_t> const labels(n);
+    std::vector<std::unique_ptr<device_buffer<std::int32_t>>> seen;
     for (int round = 0; round < 6; ++round) {
-      seen.push_back(std::make_unique<guarded_buffer<std::int32_t>>(n));
+      seen.push_back(std::make_unique<device_buffer<std::int32_t>>(n));
       late_copy_kernel<<<1, 256, 0, stream>>>(points.view().data,
                                               new_points[round % 2]->const_view().data, n * d);
       late_copy_kernel<<<1, 256, 0, stream>>>(
@@ -848,12 +832,12 @@ TYPED_TEST(async, small_other_verbs_are_captured) {
   matrix const x = integer_points(300, 24, 101), c = integer_points(20, 24, 102);
   device_matrices<T> points(x);
   device_matrices<C> centroids(c);
-  guarded_buffer<std::int32_t> const labels(300);
-  guarded_buffer<C> const distances(300);
-  guarded_buffer<double> const scalars(2);
+  device_buffer<std::int32_t> const labels(300);
+  device_buffer<C> const distances(300);
+  device_buffer<double> const scalars(2);
   constexpr int kJ = 3;
-  guarded_buffer<std::int32_t> const near(300 * kJ);
-  guarded_buffer<C> const near_distances(300 * kJ), all(300 * 20);
+  device_buffer<std::int32_t> const near(300 * kJ);
+  device_buffer<C> const near_distances(300 * kJ), all(300 * 20);
   fk::predict_outputs<C> const out{labels.data(), distances.data()};
   fk::top_k_outputs<C> const near_out{near.data(), near_distances.data()};
   fk::query_options inner;

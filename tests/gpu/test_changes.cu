@@ -42,8 +42,8 @@ changed_run<T> run_changes(problem_set const& s, fk::fit_options const& what, la
   if (how.batch[0] * how.batch[1] != b) how.batch = {b, 1};
   device_matrices<T> const points(s.x, how);
   device_matrices<float> const centroids(s.c, how);
-  guarded_buffer<std::int32_t> labels(at(b * s.x.front().rows));
-  guarded_buffer<fk::fit_status> status(at(b));
+  device_buffer<std::int32_t> labels(at(b * s.x.front().rows));
+  device_buffer<fk::fit_status> status(at(b));
   fk::fit(points.const_view(), centroids.view(), {labels.data(), {}, status.data()}, what);
   EXPECT_TRUE(points.padding_untouched());
   EXPECT_TRUE(centroids.padding_untouched());
@@ -199,7 +199,7 @@ TYPED_TEST(changes, plans_fit_as_calls_do) {
     device_matrices<float> centroids(first.c, how);
     device_buffer<std::int32_t> const labels(at(2 * s.n));
     fk::execution exec;
-    guarded_buffer<unsigned char> const memory(
+    device_buffer<unsigned char> const memory(
         fk::fit_workspace_bytes(points.const_view(), centroids.view(), what, exec));
     exec.workspace = memory.data();
     exec.workspace_bytes = memory.size();

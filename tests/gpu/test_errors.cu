@@ -21,7 +21,7 @@ class output_memory {
  public:
   explicit output_memory(std::int64_t count) {
     if (on_gpu()) {
-      device_ = std::make_unique<guarded_buffer<T>>(static_cast<std::size_t>(count));
+      device_ = std::make_unique<device_buffer<T>>(static_cast<std::size_t>(count));
     } else {
       host_.resize(static_cast<std::size_t>(count) * sizeof(T) + alignof(T), 0xFF);
     }
@@ -38,7 +38,7 @@ class output_memory {
   }
 
  private:
-  std::unique_ptr<guarded_buffer<T>> device_;
+  std::unique_ptr<device_buffer<T>> device_;
   std::vector<unsigned char> host_;
 };
 
@@ -713,7 +713,7 @@ TYPED_TEST(errors_on_gpu, small_workspace) {
   seeded.init = fk::init_method::kmeans_plus_plus;
   std::size_t const init_bytes = fk::init_workspace_bytes(good.x, good.c, seeded);
   EXPECT_EQ(fk::init_workspace_bytes(good.x, good.c), 0u) << "random points need no memory";
-  guarded_buffer<unsigned char> const memory(
+  device_buffer<unsigned char> const memory(
       std::max({fit_bytes, predict_bytes, inertia_bytes, update_bytes, top_k_bytes, transform_bytes,
                 init_bytes}) +
       256);

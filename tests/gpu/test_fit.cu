@@ -613,7 +613,7 @@ TYPED_TEST(fit, small_every_other_output_is_optional) {
   reference_fit_result const expected = reference_fit(f.points, f.centroids, 10, 0);
   device_matrices<T> const points(f.points);
   device_matrices<centroid_of<T>> const centroids(f.centroids);
-  guarded_buffer<std::int32_t> const labels(static_cast<std::size_t>(f.points.rows), 1);
+  device_buffer<std::int32_t> const labels(static_cast<std::size_t>(f.points.rows), 1);
   fk::fit_result const result =
       fk::fit(points.const_view(), centroids.view(), labels.data(), given(10, 0));
   EXPECT_EQ(labels.download(), expected.labels);

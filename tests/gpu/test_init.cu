@@ -142,7 +142,7 @@ std::vector<centroid_of<T>> run_seeding(std::vector<matrix> const& x, std::int64
                                      c_layout);
   device_buffer<C> const device_weights(std::vector<C>(weights.begin(), weights.end()));
   if (!weights.empty()) options.weights = device_weights.data();
-  guarded_buffer<unsigned char> const memory(
+  device_buffer<unsigned char> const memory(
       fk::init_workspace_bytes(points.const_view(), centroids.view(), options, exec));
   exec.workspace = memory.data();
   exec.workspace_bytes = memory.size();
@@ -610,8 +610,8 @@ TYPED_TEST(init, small_fits_start_from_the_seeding) {
 
       device_matrices<T> const points(x);
       device_matrices<C> const centroids(nowhere);
-      guarded_buffer<std::int32_t> const labels(static_cast<std::size_t>(s.n));
-      guarded_buffer<unsigned char> const memory(
+      device_buffer<std::int32_t> const labels(static_cast<std::size_t>(s.n));
+      device_buffer<unsigned char> const memory(
           fk::fit_workspace_bytes(points.const_view(), centroids.view(), options));
       fk::fit_plan<T> plan(points.const_view(), centroids.view(), {labels.data()}, options,
                            {nullptr, memory.data(), memory.size()});

@@ -147,7 +147,7 @@ class exact_workspace {
   operator fk::execution const&() const { return exec_; }
 
  private:
-  guarded_buffer<unsigned char> memory_;
+  device_buffer<unsigned char> memory_;
   fk::execution exec_;
 };
 
@@ -173,9 +173,9 @@ void add_fit(results& to, std::string const& name, batch const& data,
              fk::fit_options const& options, fk::assign_kernel kernel, bool async) {
   device_matrices<T> const x(data.x, data.how);
   device_matrices<float> const c(data.c, as_copied(data).how);
-  guarded_buffer<std::int32_t> const labels(size_of(data.count(), data.n()));
+  device_buffer<std::int32_t> const labels(size_of(data.count(), data.n()));
   index_buffers const index(data.count(), data.n(), data.k());
-  guarded_buffer<fk::fit_status> const status(static_cast<std::size_t>(data.count()));
+  device_buffer<fk::fit_status> const status(static_cast<std::size_t>(data.count()));
   fk::fit_outputs const out{labels.data(), index.view(), status.data()};
   if (async) {
     exact_workspace const memory(
@@ -246,8 +246,8 @@ results all_queries(batch const& data, fk::assign_kernel kernel, bool async) {
     fk::query_options options{by, weights.data()};
     std::string const name = text("metric ", static_cast<int>(by), ", ");
     {
-      guarded_buffer<std::int32_t> const labels(size_of(b, n));
-      guarded_buffer<float> const distances(size_of(b, n));
+      device_buffer<std::int32_t> const labels(size_of(b, n));
+      device_buffer<float> const distances(size_of(b, n));
       fk::predict_outputs<float> const out{labels.data(), distances.data()};
       run(
           fk::predict_workspace_bytes(x, c, options, on_kernel(kernel)),
@@ -259,8 +259,8 @@ results all_queries(batch const& data, fk::assign_kernel kernel, bool async) {
     {
       auto const on = kernel == fk::assign_kernel::sm90 ? fk::assign_kernel::automatic : kernel;
       int const j = static_cast<int>(std::min<std::int64_t>(k, 5));
-      guarded_buffer<std::int32_t> const labels(size_of(b * n, j));
-      guarded_buffer<float> const distances(size_of(b * n, j));
+      device_buffer<std::int32_t> const labels(size_of(b * n, j));
+      device_buffer<float> const distances(size_of(b * n, j));
       fk::top_k_outputs<float> const out{labels.data(), distances.data()};
       run(
           fk::top_k_workspace_bytes(x, c, j, options, on_kernel(on)),
@@ -270,7 +270,7 @@ results all_queries(batch const& data, fk::assign_kernel kernel, bool async) {
       add(to, name + "top_k distances", distances.download());
     }
     {
-      guarded_buffer<float> const distances(size_of(b * n, k));
+      device_buffer<float> const distances(size_of(b * n, k));
       fk::matrix_view<float> const all(distances.data(), n, k, k, data.how.batch,
                                        {data.how.batch[1] * n * k, n * k});
       run(
@@ -280,7 +280,7 @@ results all_queries(batch const& data, fk::assign_kernel kernel, bool async) {
       add(to, name + "transform", distances.download());
     }
     {
-      guarded_buffer<double> const sums(async ? static_cast<std::size_t>(b) : 0);
+      device_buffer<double> const sums(async ? static_cast<std::size_t>(b) : 0);
       double total = 0;
       run(
           fk::inertia_workspace_bytes(x, c, options, on_kernel(kernel)),
@@ -309,7 +309,7 @@ results all_queries(batch const& data, fk::assign_kernel kernel, bool async) {
   {
     device_matrices<float> const moved(data.c, as_copied(data).how);
     index_buffers const index(b, n, k);
-    guarded_buffer<double> const shift(static_cast<std::size_t>(b));
+    device_buffer<double> const shift(static_cast<std::size_t>(b));
     fk::update_outputs const out{index.view(), shift.data()};
     run(
         fk::update_workspace_bytes(x, moved.view()),
@@ -480,8 +480,8 @@ TYPED_TEST(narrow, small_a_workspace_that_is_too_small_is_refused) {
   batch const data = batch_of<T>({50, 5, 7}, {}, 7);
   device_matrices<T> const x(data.x.front());
   device_matrices<float> const c(data.c.front());
-  guarded_buffer<std::int32_t> const labels(50);
-  guarded_buffer<float> const distances(250);
+  device_buffer<std::int32_t> const labels(50);
+  device_buffer<float> const distances(250);
   auto const refuses = [](std::size_t bytes, auto&& verb) {
     exact_workspace const memory(bytes, fk::assign_kernel::automatic);
     fk::execution exec = memory;
@@ -529,8 +529,8 @@ struct repeated_fit {
   fk::fit_options options;
   device_matrices<T> x;
   device_matrices<float> c;
-  guarded_buffer<std::int32_t> labels;
-  guarded_buffer<fk::fit_status> status;
+  device_buffer<std::int32_t> labels;
+  device_buffer<fk::fit_status> status;
 
   repeated_fit(shape const& s, layout const& how, fk::fit_options const& options_)
       : first(batch_of<T>(s, how, 8)),
@@ -556,8 +556,8 @@ struct repeated_fit {
   results alone(batch const& data) const {
     device_matrices<T> const points(data.x, data.how);
     device_matrices<float> const centroids(first.c, as_copied(first).how);
-    guarded_buffer<std::int32_t> const own_labels(labels.size());
-    guarded_buffer<fk::fit_status> const own_status(status.size());
+    device_buffer<std::int32_t> const own_labels(labels.size());
+    device_buffer<fk::fit_status> const own_status(status.size());
     fk::fit_async(points.view(), centroids.view(), {own_labels.data(), {}, own_status.data()},
                   options);
     results to;

@@ -327,8 +327,8 @@ TYPED_TEST(options, small_rows_that_are_not_finite_have_a_label_where_nothing_el
       auto const all = run_set<T>(set, what, kernel, aligned_heads(3));
       device_matrices<T> const points(set.x, aligned_heads(3));
       device_matrices<centroid_of<T>> const centroids(set.c, aligned_heads(3));
-      guarded_buffer<std::int32_t> const labels(at(3 * s.n));
-      guarded_buffer<fk::fit_status> const status(3);
+      device_buffer<std::int32_t> const labels(at(3 * s.n));
+      device_buffer<fk::fit_status> const status(3);
       fk::fit(points.const_view(), centroids.view(), {labels.data(), {}, status.data()}, what,
               on_kernel(kernel));
       EXPECT_EQ(labels.download(), all.labels);
@@ -379,12 +379,12 @@ TYPED_TEST(options, small_check_input_names_the_first_row_and_writes_nothing) {
       device_matrices<T> const points(x, how);
       device_matrices<centroid_of<T>> const centroids(c, how);
       auto const before = centroids.download();
-      guarded_buffer<std::int32_t> const labels(at(3 * s.n));
+      device_buffer<std::int32_t> const labels(at(3 * s.n));
       index_buffers const index(3, s.n, s.k);
-      guarded_buffer<fk::fit_status> const status(3);
+      device_buffer<fk::fit_status> const status(3);
       std::size_t const bytes =
           fk::fit_workspace_bytes(points.const_view(), centroids.view(), what);
-      guarded_buffer<unsigned char> const memory(bytes);
+      device_buffer<unsigned char> const memory(bytes);
       fk::execution exec;
       exec.workspace = memory.data();
       exec.workspace_bytes = bytes;
@@ -713,13 +713,13 @@ void expect_graphs_and_plans_are_fits(double max_size_ratio) {
       device_matrices<T> const points(s.x, how);
       device_matrices<centroid_of<T>> centroids(s.c, how);
       device_buffer<centroid_of<T>> const weights(flat<centroid_of<T>>(s.w));
-      guarded_buffer<std::int32_t> const labels(plain.labels.size());
+      device_buffer<std::int32_t> const labels(plain.labels.size());
       index_buffers const index(3, plain.n, plain.k);
-      guarded_buffer<fk::fit_status> const status(3);
+      device_buffer<fk::fit_status> const status(3);
       fk::fit_outputs const out{labels.data(), index.view(), status.data()};
       what.weights = weights.data();
       fk::execution exec = on_kernel(kernel);
-      guarded_buffer<unsigned char> const memory(
+      device_buffer<unsigned char> const memory(
           fk::fit_workspace_bytes(points.const_view(), centroids.view(), what, exec));
       exec.stream = stream;
       exec.workspace = memory.data();

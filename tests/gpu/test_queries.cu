@@ -103,8 +103,8 @@ top_k_run<T> run_top_k(fk::matrix_view<T const> const& x,
                        fk::matrix_view<centroid_of<T> const> const& c, int j,
                        fk::query_options const& options = {}, fk::execution const& exec = {}) {
   auto const count = static_cast<std::size_t>(x.batch_count() * x.rows * j);
-  guarded_buffer<std::int32_t> labels(count, 1);
-  guarded_buffer<centroid_of<T>> distances(count, 1);
+  device_buffer<std::int32_t> labels(count, 1);
+  device_buffer<centroid_of<T>> distances(count, 1);
   fk::top_k_outputs<centroid_of<T>> const out{labels.data(), distances.data()};
   fk::assign_kernel const kernel = fk::top_k(x, c, j, out, options, exec);
   return {labels.download(), distances.download(), kernel};
@@ -124,8 +124,8 @@ predict_run<T> run_predict_by(fk::metric metric, matrix const& x, matrix const& 
   device_matrices<T> const points(x);
   device_matrices<centroid_of<T>> const centroids(c);
   auto const n = static_cast<std::size_t>(x.rows);
-  guarded_buffer<std::int32_t> labels(n);
-  guarded_buffer<centroid_of<T>> distances(n);
+  device_buffer<std::int32_t> labels(n);
+  device_buffer<centroid_of<T>> distances(n);
   fk::predict_outputs<centroid_of<T>> const out{labels.data(), distances.data()};
   fk::assign_kernel const kernel =
       fk::predict(points.const_view(), centroids.const_view(), out, by(metric), exec);
@@ -318,7 +318,7 @@ template <class T>
 std::vector<centroid_of<T>> run_transform(matrix const& x, matrix const& c, fk::metric metric) {
   device_matrices<T> const points(x);
   device_matrices<centroid_of<T>> const centroids(c);
-  guarded_buffer<centroid_of<T>> distances(static_cast<std::size_t>(x.rows * c.rows), 1);
+  device_buffer<centroid_of<T>> distances(static_cast<std::size_t>(x.rows * c.rows), 1);
   fk::transform(points.const_view(), centroids.const_view(),
                 fk::matrix_view<centroid_of<T>>(distances.data(), x.rows, c.rows), by(metric));
   return distances.download();
@@ -393,7 +393,7 @@ TYPED_TEST(queries, small_metrics_of_a_batch) {
       device_matrices<T> const points(x, how);
       device_matrices<centroid_of<T>> const centroids(c, how);
       for (fk::assign_kernel const kernel : kernels_for<T>()) {
-        guarded_buffer<std::int32_t> const labels(expected.size());
+        device_buffer<std::int32_t> const labels(expected.size());
         fk::predict(points.const_view(), centroids.const_view(), {labels.data()}, by(m.metric),
                     on_kernel(kernel));
         ASSERT_TRUE(labels_are(expected, labels.download())) << fk::to_string(kernel);
@@ -557,11 +557,11 @@ TYPED_TEST(queries, small_inertia_with_weights) {
     fk::query_options options;
     options.weights = there.data();
     EXPECT_EQ(fk::inertia(points.const_view(), centroids.const_view(), options), total);
-    guarded_buffer<double> const each(4);
+    device_buffer<double> const each(4);
     fk::inertia_async(points.const_view(), centroids.const_view(), each.data(), options);
     EXPECT_EQ(each.download(), expected);
     // They are of no effect on labels and distances.
-    guarded_buffer<std::int32_t> const labels(weights.size());
+    device_buffer<std::int32_t> const labels(weights.size());
     fk::predict(points.const_view(), centroids.const_view(), {labels.data()}, options);
     EXPECT_TRUE(labels_are(reference_assign(x, c), labels.download()));
   }

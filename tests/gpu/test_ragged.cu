@@ -8,9 +8,9 @@ using namespace testing_support;
 
 struct gpu {
   template <class V>
-  class buffer : public guarded_buffer<V> {
+  class buffer : public device_buffer<V> {
    public:
-    explicit buffer(std::vector<V> const& values) : guarded_buffer<V>(values) {}
+    explicit buffer(std::vector<V> const& values) : device_buffer<V>(values) {}
   };
 
   static thread_local fk::execution exec;
@@ -101,8 +101,8 @@ TYPED_TEST(ragged, small_captured_in_an_exact_workspace) {
   sequence_layout const how = kSequenceLayouts[0];
   sequence_image<T> const points(set.x, 2, how);
   sequence_image<C> const centroids(set.c, 2, how);
-  guarded_buffer<T> const x(points.values());
-  guarded_buffer<C> plain_c(centroids.values()), c(centroids.values());
+  device_buffer<T> const x(points.values());
+  device_buffer<C> plain_c(centroids.values()), c(centroids.values());
   auto const x_view = points.template view<T const>(x.data());
   auto const c_view = centroids.template view<C>(c.data());
   fit_values room;
@@ -115,7 +115,7 @@ TYPED_TEST(ragged, small_captured_in_an_exact_workspace) {
 
   cudaStream_t stream = nullptr;
   FLASH_KMEANS_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
-  guarded_buffer<unsigned char> memory(
+  device_buffer<unsigned char> memory(
       fk::fit_workspace_bytes(x_view, c_view, options, {}, out.outputs(true)));
   fk::execution exec;
   exec.stream = stream;
@@ -150,9 +150,9 @@ TYPED_TEST(ragged, small_check_input_names_the_problem_and_writes_nothing) {
   spoil(set, 3, 1, 60);
   sequence_image<T> const points(set.x, 2, kSequenceLayouts[0]);
   sequence_image<C> const centroids(set.c, 2, kSequenceLayouts[0]);
-  guarded_buffer<T> const x(points.values());
-  guarded_buffer<C> const c(centroids.values());
-  guarded_buffer<std::int32_t> const labels(2 * (1 + 37 + 9000 + 64 + 700));
+  device_buffer<T> const x(points.values());
+  device_buffer<C> const c(centroids.values());
+  device_buffer<std::int32_t> const labels(2 * (1 + 37 + 9000 + 64 + 700));
   fk::fit_options options;
   options.check_input = true;
   expect_refused(

@@ -118,7 +118,7 @@ TYPED_TEST(screening, small_plans_with_unchanged_points_and_centroids) {
   device_buffer<std::int32_t> const labels(static_cast<std::size_t>(3 * s.n));
   fk::fit_outputs const out{labels.data()};
   fk::execution exec = with<T>(fk::screening::on);
-  guarded_buffer<unsigned char> const memory(
+  device_buffer<unsigned char> const memory(
       fk::fit_workspace_bytes(points.const_view(), centroids.view(), what, exec));
   exec.workspace = memory.data();
   exec.workspace_bytes = memory.size();

@@ -48,17 +48,17 @@ recorded_run<T> run_recorded(problem_set const& s, fk::fit_options what, fk::ass
   device_matrices<C> centroids(s.c, how);
   device_buffer<C> const weights(flat<C>(s.w));
   what.weights = weights.data();
-  guarded_buffer<std::int32_t> const labels(at(b * n));
+  device_buffer<std::int32_t> const labels(at(b * n));
   index_buffers const index(b, n, k);
-  guarded_buffer<fk::fit_status> const status(at(b));
-  guarded_buffer<fk::iteration_record> const records(at(b * what.max_iterations));
+  device_buffer<fk::fit_status> const status(at(b));
+  device_buffer<fk::iteration_record> const records(at(b * what.max_iterations));
   fk::fit_outputs const out{labels.data(), index.view(), status.data(), records.data()};
   fk::execution exec = on_kernel(kernel);
   exec.workspace_bytes =
       fk::fit_workspace_bytes(points.const_view(), centroids.view(), what, exec, out);
   EXPECT_GT(exec.workspace_bytes,
             fk::fit_workspace_bytes(points.const_view(), centroids.view(), what, exec));
-  guarded_buffer<unsigned char> const memory(exec.workspace_bytes);
+  device_buffer<unsigned char> const memory(exec.workspace_bytes);
   exec.workspace = memory.data();
   cudaStream_t stream = nullptr;
   FLASH_KMEANS_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
@@ -216,7 +216,7 @@ TYPED_TEST(telemetry, small_records_of_small_problems) {
   device_matrices<T> const points(x);
   device_matrices<centroid_of<T>> const centroids(c);
   device_buffer<std::int32_t> const labels(labels_vector(at(n)));
-  guarded_buffer<fk::iteration_record> const records(1);
+  device_buffer<fk::iteration_record> const records(1);
   fk::fit_result const result = fk::fit(points.const_view(), centroids.view(),
                                         {labels.data(), {}, nullptr, records.data()}, what);
   auto const without = run_fit<T>(x, c, what);

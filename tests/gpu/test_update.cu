@@ -33,7 +33,7 @@ update_run<T> run_update(std::vector<matrix> const& x, std::vector<std::int32_t>
   device_matrices<centroid_of<T>> const centroids(c, c_layout);
   device_buffer<std::int32_t> const device_labels(labels);
   index_buffers index(b, x.front().rows, c.front().rows);
-  guarded_buffer<double> shifts(static_cast<std::size_t>(b));
+  device_buffer<double> shifts(static_cast<std::size_t>(b));
   fk::update_outputs const out{index.view(), shifts.data()};
   double const shift =
       fk::update_centroids(points.const_view(), device_labels.data(), centroids.view(), out);
@@ -524,13 +524,13 @@ update_run<T> run_set(problem_set const& s, labels_vector const& labels, fk::met
   device_buffer<std::int32_t> const device_labels(labels);
   device_buffer<centroid_of<T>> const weights(flat<centroid_of<T>>(s.w));
   index_buffers index(b, n, k);
-  guarded_buffer<double> shifts(at(b));
+  device_buffer<double> shifts(at(b));
   fk::update_options options;
   options.metric = metric;
   if (!s.w.empty()) options.weights = weights.data();
   std::size_t const bytes =
       fk::update_workspace_bytes(points.const_view(), centroids.view(), options);
-  guarded_buffer<unsigned char> const memory(bytes);
+  device_buffer<unsigned char> const memory(bytes);
   fk::execution exec;
   exec.workspace = memory.data();
   exec.workspace_bytes = bytes;
@@ -657,7 +657,7 @@ TYPED_TEST(update, small_every_output_is_optional) {
     SCOPED_TRACE(asked);
     device_matrices<centroid_of<T>> const centroids(c);
     index_buffers const index(1, n, k);
-    guarded_buffer<double> const shift(1);
+    device_buffer<double> const shift(1);
     fk::update_outputs out;
     if (asked & 1) out.index.counts = index.counts.data();
     if (asked & 2) out.index.offsets = index.offsets.data();
@@ -668,7 +668,7 @@ TYPED_TEST(update, small_every_output_is_optional) {
         fk::update_centroids(points.const_view(), device_labels.data(), centroids.view(), out);
     EXPECT_EQ(returned, all.shift);
     EXPECT_TRUE(same_bits(centroids.download(), all.centroids));
-    auto const check = [](bool was_asked, guarded_buffer<std::int32_t> const& got,
+    auto const check = [](bool was_asked, device_buffer<std::int32_t> const& got,
                           std::vector<std::int32_t> const& expected) {
       if (was_asked) {
         EXPECT_EQ(got.download(), expected);
