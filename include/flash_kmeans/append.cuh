@@ -14,7 +14,8 @@ namespace flash_kmeans {
 inline namespace FLASH_KMEANS_ABI {
 
 /// Bytes of execution::workspace that append and append_async need: those of a fit of x to the
-/// centroids that are added. The data is not read, and pointers may be null.
+/// centroids that are added. The data is not read, and pointers may be null
+/// (see fit_workspace_bytes).
 template <class P, class C>
 std::size_t append_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& centroids,
                                    std::int64_t first, fit_options const& options = {},
@@ -24,9 +25,7 @@ std::size_t append_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const
   detail::check_written_type<P, C>();
   detail::check_options(options);
   auto const call = detail::append_call<T const, C>(x, centroids, first, outputs, options);
-  detail::arena sizing;
-  detail::lay_out_fits<T>({call}, detail::plan_assignment<detail::compute_t<T>>(exec), sizing);
-  return sizing.used();
+  return detail::fits_bytes<T>({call}, exec);
 }
 
 /// Adds centroids to a set that grows with its points (64 for each 1024 tokens, say): of every

@@ -42,6 +42,15 @@ std::vector<fit_memory<T>> lay_out_fits(std::vector<fit_call<T const, centroid_t
   return fits;
 }
 
+// Bytes of the workspace of these fits.
+template <class T>
+std::size_t fits_bytes(std::vector<fit_call<T const, centroid_t<T>>> calls, execution const& exec) {
+  for (auto& call : calls) call.x = placed_for_sizing(call.x);
+  arena sizing;
+  lay_out_fits<T>(calls, plan_assignment<compute_t<T>>(exec), sizing);
+  return sizing.used();
+}
+
 // What fit, append and their asynchronous twins share, after the checks: stop is lloyd::queue's;
 // ended(fit, call) runs after each while the workspace still holds it.
 template <class T, class Stop, class Ended>
@@ -51,13 +60,14 @@ assign_kernel run_fits(std::vector<fit_call<T const, centroid_t<T>>> const& call
   assign_plan const plan = plan_assignment<compute_t<T>>(exec);
   workspace block(exec);
   auto fits = block.lay_out([&](arena& memory) { return lay_out_fits<T>(calls, plan, memory); });
+  // All host work that can fail comes before the first launch.
+  for (auto& pieces : fits) pieces.fit.prepare();
   for (auto const& pieces : fits) pieces.input.run(exec.stream);
   assign_kernel kernel = assign_kernel::automatic;
   std::int64_t most = 0;
   for (std::size_t i = 0; i < calls.size(); ++i) {
     auto const& call = calls[i];
     auto& fit = fits[i].fit;
-    fit.prepare();
     fit.queue(exec.stream, {}, [&](int iterations) { return stop(fit, call, iterations); });
     queue_count_from(call.first_cluster, call.out.labels, call.x.batch_count() * call.x.rows,
                      exec.stream);
@@ -124,8 +134,9 @@ inline namespace FLASH_KMEANS_ABI {
 /// Bytes of execution::workspace that fit and fit_async need for these shapes and options on the
 /// current device.
 ///
-/// @param[in] x,centroids shapes, strides and batch as for fit; the data is not read, and pointers
-///     may be null, which counts as aligned
+/// @param[in] x,centroids shapes, strides and batch as for fit. The data is not read. Pointers may be
+///     null: the size then suffices for points at any address. Half and bfloat16 points whose rows
+///     start on multiples of 16 bytes need less, which the size shows when their pointer is given
 /// @param[in] options as for fit
 /// @param[in] exec kernel, precision and screening count
 /// @param[in] outputs only whether records are asked for: these take 4 bytes a point and 4 a
@@ -152,10 +163,7 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
   detail::check_shapes(x, centroids);
   detail::check_k_at_most_n(centroids.rows, x.rows);
   detail::check_options(options);
-  detail::arena sizing;
-  detail::lay_out_fits<T>({{x, centroids, outputs, options}},
-                          detail::plan_assignment<detail::compute_t<T>>(exec), sizing);
-  return sizing.used();
+  return detail::fits_bytes<T>({{x, centroids, outputs, options}}, exec);
 }
 
 /// Exact Lloyd k-means of every problem of a batch, queued on the stream. Returns the kernel that
@@ -218,7 +226,7 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
 /// Synchronises nothing and, given a workspace, allocates nothing; can be captured into a CUDA
 /// graph.
 /// Throws std::invalid_argument naming argument and value before anything is queued, and
-/// cuda_error. Source of the method: S. Lloyd, Least squares quantization in PCM, IEEE Trans. Inf.
+/// cuda_error (which says what a failure between two launches leaves). Source of the method: S. Lloyd, Least squares quantization in PCM, IEEE Trans. Inf.
 /// Theory 28 (1982); the tolerance is scikit-learn's.
 ///
 /// @code{.cpp}
@@ -243,8 +251,8 @@ assign_kernel fit_async(matrix_view<P> const& x, matrix_view<C> const& centroids
 /// the device ends within four iterations of convergence.
 ///
 /// What the buffers hold may change from fit to fit; outputs and rules are those of the free
-/// fit_async. Belongs to the device that is current when it is made and has to be current when it
-/// is used; can be moved, not copied. Neither copies nor owns the memory of a fit: views, outputs
+/// fit_async. Belongs to the device that is current when it is made, and runs on that device whichever
+/// is current when it is used. Can be moved, not copied. Neither copies nor owns the memory of a fit: views, outputs
 /// and workspace must outlive it. Fits of one plan share its workspace and must run one after the
 /// other, on one stream or ordered by events.
 ///
@@ -259,15 +267,30 @@ class fit_plan {
   /// Throws std::invalid_argument and cuda_error as fit_async does.
   fit_plan(matrix_view<T const> const& x, matrix_view<centroid_t<T>> const& centroids,
            fit_outputs const& outputs, fit_options const& options, execution const& exec)
-      : fit_(laid_out(x, centroids, outputs, options, exec)) {
+      : device_(detail::current_device()),
+        fit_(laid_out(x, centroids, outputs, options, exec)) {
     fit_.prepare();
+  }
+
+  /// Builds the graph that fit_async(stream, unchanged) launches, unless it is there. The host then
+  /// spends no more on the first such fit than on later ones. Queues nothing and synchronises
+  /// nothing; takes the host up to some milliseconds and memory of the driver. A plan that is only
+  /// used while its stream is being captured needs no graph of its own.
+  /// Throws std::invalid_argument for unchanged centroids that would be drawn anew, and cuda_error.
+  void prepare(fit_unchanged unchanged = {}) {
+    check_unchanged(unchanged);
+    detail::device_scope const scope(device_);
+    detail::graph& graph = graphs_[unchanged.points][unchanged.centroids];
+    if (!graph.is_there()) {
+      graph.capture([&](cudaStream_t on) { queue(on, unchanged, true); });
+    }
   }
 
   /// Queues one fit. unchanged: saves the work on what is as the last fit of this plan left it;
   /// what has changed nevertheless gives wrong results. Synchronises nothing. The first fit with
-  /// each value of `unchanged` builds its graph, which takes the host up to some milliseconds and
-  /// memory of the driver; later ones allocate nothing. Where the stream is being captured, the fit
-  /// is captured kernel by kernel, so that the graph around it may be a part of others.
+  /// each value of `unchanged` builds its graph as prepare() does; later ones allocate nothing. Where
+  /// the stream is being captured, the fit is captured kernel by kernel, so that the graph around it
+  /// may be a part of others. The stream belongs to the plan's device.
   /// Throws std::invalid_argument for `unchanged` before the first fit, or for unchanged centroids
   /// that would be drawn anew, and cuda_error.
   void fit_async(CUstream_st* stream, fit_unchanged unchanged = {}) {
@@ -275,20 +298,14 @@ class fit_plan {
       detail::throw_invalid("unchanged", unchanged.points ? "points" : "centroids",
                             "needs an earlier fit of this plan");
     }
-    if (unchanged.centroids && fit_.options().init != init_method::given) {
-      detail::throw_invalid("unchanged", "centroids", "needs init_method::given");
-    }
+    check_unchanged(unchanged);
     detail::profiler_range const range("flash_kmeans.fit_plan");
-    auto const queue = [&](cudaStream_t on, bool loops) {
-      fit_.queue(
-          on, unchanged, [](int) { return false; }, loops);
-    };
+    detail::device_scope const scope(device_);
     if (detail::is_capturing(stream)) {
-      queue(stream, false);
+      queue(stream, unchanged, false);
     } else {
-      detail::graph& graph = graphs_[unchanged.points][unchanged.centroids];
-      if (!graph.is_there()) graph.capture([&](cudaStream_t on) { queue(on, true); });
-      graph.launch(stream);
+      prepare(unchanged);
+      graphs_[unchanged.points][unchanged.centroids].launch(stream);
     }
     ran_ = true;
   }
@@ -311,6 +328,18 @@ class fit_plan {
     });
   }
 
+  void check_unchanged(fit_unchanged unchanged) const {
+    if (unchanged.centroids && fit_.options().init != init_method::given) {
+      detail::throw_invalid("unchanged", "centroids", "needs init_method::given");
+    }
+  }
+
+  void queue(cudaStream_t stream, fit_unchanged unchanged, bool loops) const {
+    fit_.queue(
+        stream, unchanged, [](int) { return false; }, loops);
+  }
+
+  int device_;
   bool ran_ = false;
   detail::best_of<T> fit_;
   detail::graph graphs_[2][2];  // by what is unchanged: points, centroids

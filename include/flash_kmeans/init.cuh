@@ -36,7 +36,7 @@ inline namespace FLASH_KMEANS_ABI {
 /// and options on the current device.
 ///
 /// @param[in] x,centroids shapes, strides and batch as for init_centroids_async; the data is not
-///     read, and pointers may be null, which counts as aligned
+///     read. Pointers may be null: the size then suffices for points at any address
 /// @param[in] options init, candidates and metric count
 /// @param[in] exec kernel, precision and screening count
 ///
@@ -58,7 +58,7 @@ std::size_t init_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& 
   detail::check_k_at_most_n(centroids.rows, x.rows);
   detail::check_seeding<C>(options, x.rows, centroids.rows);
   detail::arena sizing;
-  detail::init_memory<T>(x, centroids, options,
+  detail::init_memory<T>(detail::placed_for_sizing(matrix_view<T const>(x)), centroids, options,
                          detail::plan_seeding<detail::compute_t<T>>(options.init, exec), sizing);
   return sizing.used();
 }

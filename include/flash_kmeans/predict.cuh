@@ -33,6 +33,16 @@ std::vector<query<T>> lay_out_queries(
   return queries;
 }
 
+// Bytes of the workspace of these queries.
+template <class T>
+std::size_t queries_bytes(std::vector<predict_call<T const, centroid_t<T> const>> calls, metric of,
+                          execution const& exec) {
+  for (auto& call : calls) call.x = placed_for_sizing(call.x);
+  arena sizing;
+  lay_out_queries<T>(calls, of, plan_assignment<compute_t<T>>(exec), sizing);
+  return sizing.used();
+}
+
 // What predict_async of one batch and of sequences share, after the checks.
 template <class T>
 assign_kernel queue_predictions(
@@ -43,6 +53,8 @@ assign_kernel queue_predictions(
   workspace block(exec);
   auto queries = block.lay_out(
       [&](arena& memory) { return lay_out_queries<T>(calls, options.metric, plan, memory); });
+  // All host work that can fail comes before the first launch.
+  for (auto& pieces : queries) pieces.prepare();
   for (std::size_t i = 0; i < calls.size(); ++i) {
     auto const& out = calls[i].out;
     queries[i].start(exec.stream);
@@ -84,6 +96,7 @@ void run_inertia(matrix_view<T const> const& x, matrix_view<centroid_t<T> const>
   auto pieces = block.lay_out(
       [&](arena& memory) { return inertia_memory<T>(x, c, options.metric, plan, memory); });
   if (sums == nullptr) sums = pieces.sums;
+  pieces.nearest.prepare();
   pieces.nearest.start(exec.stream);
   auto const& search = pieces.nearest.search();
   search.queue_labels(pieces.labels, nullptr, exec.stream);
@@ -120,8 +133,8 @@ struct transform_memory {
 inline namespace FLASH_KMEANS_ABI {
 
 /// Bytes of execution::workspace that predict and predict_async need for these shapes on the
-/// current device. The data is not read, and pointers may be null, which counts as aligned.
-/// options: metric counts; exec: kernel, precision and screening count.
+/// current device. The data is not read. Pointers may be null: the size then suffices for points at any
+/// address. options: metric counts; exec: kernel, precision and screening count.
 ///
 /// Roughly 4 b k bytes (8 for double), 2 b k d more for half and bfloat16 points, and 16 KiB a
 /// problem. metric::cosine: b k d elements of the centroids' type more, d rounded up to 16 bytes. On
@@ -150,10 +163,7 @@ std::size_t predict_workspace_bytes(matrix_view<P> const& x, matrix_view<C> cons
   detail::check_centroid_type<P, C>();
   detail::check_shapes(x, centroids);
   detail::check_metric(options.metric);
-  detail::arena sizing;
-  detail::lay_out_queries<T>({{x, centroids, {}}}, options.metric,
-                             detail::plan_assignment<detail::compute_t<T>>(exec), sizing);
-  return sizing.used();
+  return detail::queries_bytes<T>({{x, centroids, {}}}, options.metric, exec);
 }
 
 /// The nearest centroid of every point, queued on the stream. Returns the kernel that it runs on.
@@ -218,8 +228,9 @@ std::size_t top_k_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const&
   detail::check_j(j, centroids.rows, detail::kMaxNearest);
   detail::check_metric(options.metric);
   detail::arena sizing;
-  detail::top_k_memory<T>(x, centroids, j, options.metric,
-                          detail::plan_nearest_j<detail::compute_t<T>>(exec), sizing);
+  detail::top_k_memory<T>(detail::placed_for_sizing(matrix_view<T const>(x)), centroids, j,
+                          options.metric, detail::plan_nearest_j<detail::compute_t<T>>(exec),
+                          sizing);
   return sizing.used();
 }
 
@@ -264,6 +275,7 @@ assign_kernel top_k_async(matrix_view<P> const& x, matrix_view<C> const& centroi
   auto pieces = block.lay_out([&](detail::arena& memory) {
     return detail::top_k_memory<T>(x, centroids, j, options.metric, plan, memory);
   });
+  pieces.near.prepare();
   pieces.near.start(exec.stream);
   auto const& search = pieces.near.search();
   pieces.several.queue(search.products(), outputs.labels, exec.stream);
@@ -355,8 +367,9 @@ std::size_t inertia_workspace_bytes(matrix_view<P> const& x, matrix_view<C> cons
   detail::check_shapes(x, centroids);
   detail::check_metric(options.metric);
   detail::arena sizing;
-  detail::inertia_memory<T>(x, centroids, options.metric,
-                            detail::plan_assignment<detail::compute_t<T>>(exec), sizing);
+  detail::inertia_memory<T>(detail::placed_for_sizing(matrix_view<T const>(x)), centroids,
+                            options.metric, detail::plan_assignment<detail::compute_t<T>>(exec),
+                            sizing);
   return sizing.used();
 }
 

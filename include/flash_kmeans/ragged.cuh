@@ -14,8 +14,8 @@ namespace flash_kmeans {
 inline namespace FLASH_KMEANS_ABI {
 
 /// Bytes of execution::workspace that fit and fit_async need for these sequences on the current
-/// device: the most that one of them needs. The data is not read, and pointers to rows may be null;
-/// everything else is as for one batch.
+/// device: the most that one of them needs. The data is not read, and pointers to rows may be null
+/// (see fit_workspace_bytes of one batch); everything else is as for one batch.
 template <class P, class C>
 std::size_t fit_workspace_bytes(ragged_view<P> const& x, ragged_view<C> const& centroids,
                                 fit_options const& options = {}, execution const& exec = {},
@@ -25,9 +25,7 @@ std::size_t fit_workspace_bytes(ragged_view<P> const& x, ragged_view<C> const& c
   detail::check_written_type<P, C>();
   detail::check_options(options);
   auto const calls = detail::fits_of<T const, C>(x, centroids, outputs, options);
-  detail::arena sizing;
-  detail::lay_out_fits<T>(calls, detail::plan_assignment<detail::compute_t<T>>(exec), sizing);
-  return sizing.used();
+  return detail::fits_bytes<T>(calls, exec);
 }
 
 /// Exact k-means of every sequence, each with its own n and k, queued on the stream in one call.
@@ -93,7 +91,7 @@ fit_result fit(ragged_view<P> const& x, ragged_view<C> const& centroids, fit_out
 
 /// Bytes of execution::workspace that predict and predict_async need for these sequences on the
 /// current device: the most that one of them needs. The data is not read, and pointers to rows may
-/// be null.
+/// be null (see predict_workspace_bytes of one batch).
 template <class P, class C>
 std::size_t predict_workspace_bytes(ragged_view<P> const& x, ragged_view<C> const& centroids,
                                     query_options const& options = {}, execution const& exec = {}) {
@@ -102,10 +100,7 @@ std::size_t predict_workspace_bytes(ragged_view<P> const& x, ragged_view<C> cons
   detail::check_centroid_type<P, C>();
   detail::check_metric(options.metric);
   auto const calls = detail::queries_of<T const, centroid_t<T> const>(x, centroids, {});
-  detail::arena sizing;
-  detail::lay_out_queries<T>(calls, options.metric,
-                             detail::plan_assignment<detail::compute_t<T>>(exec), sizing);
-  return sizing.used();
+  return detail::queries_bytes<T>(calls, options.metric, exec);
 }
 
 /// The nearest centroid of every point among those of its own sequence, queued on the stream in one

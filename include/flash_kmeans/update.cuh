@@ -86,7 +86,7 @@ inline namespace FLASH_KMEANS_ABI {
 /// shapes and options on the current device.
 ///
 /// @param[in] x,centroids shapes, strides and batch as for update_centroids_async; the data is not
-///     read, and pointers may be null
+///     read. Pointers may be null: the size then suffices for points at any address
 /// @param[in] options as for update_centroids_async; weights are not read
 ///
 /// Points of one byte a value need what half points need and 2 bytes a value, d rounded up to a
@@ -101,7 +101,8 @@ std::size_t update_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const
   detail::check_shapes(x, centroids);
   detail::check_metric(options.metric);
   detail::arena sizing;
-  detail::update_memory<T>(x, centroids, options, sizing);
+  detail::update_memory<T>(detail::placed_for_sizing(matrix_view<T const>(x)), centroids, options,
+                           sizing);
   return sizing.used();
 }
 

@@ -241,28 +241,64 @@ TYPED_TEST(async, small_other_verbs_in_an_exact_workspace) {
   }
 }
 
-// Sizes depend on shapes alone, so a caller can ask before there is any data.
+// Sizes depend on shapes and alignment alone, so a caller can ask before there is any data; the size
+// then suffices for rows at any address.
 TYPED_TEST(async, small_workspace_bytes_without_data) {
   using T = TypeParam;
   using C = centroid_of<T>;
   matrix const x = normal_points(300, 24, 31), c = normal_points(7, 24, 32);
-  device_matrices<T> const points(x);
   device_matrices<C> const centroids(c);
-  fk::matrix_view<T const> shape_x = points.const_view();
+  layout anywhere;
+  anywhere.offset = 1;
+  device_matrices<T> const aligned(x), unaligned(x, anywhere);
+  fk::matrix_view<T const> shape_x = aligned.const_view();
   fk::matrix_view<C> shape_c = centroids.view();
   shape_x.data = nullptr;
   shape_c.data = nullptr;
-  EXPECT_EQ(fk::fit_workspace_bytes(shape_x, shape_c),
-            fk::fit_workspace_bytes(points.const_view(), centroids.view()));
-  EXPECT_EQ(fk::predict_workspace_bytes(shape_x, shape_c),
-            fk::predict_workspace_bytes(points.const_view(), centroids.view()));
-  EXPECT_EQ(fk::inertia_workspace_bytes(shape_x, shape_c),
-            fk::inertia_workspace_bytes(points.const_view(), centroids.view()));
-  EXPECT_EQ(fk::top_k_workspace_bytes(shape_x, shape_c, 5),
-            fk::top_k_workspace_bytes(points.const_view(), centroids.view(), 5));
-  EXPECT_EQ(fk::transform_workspace_bytes(shape_x, shape_c), 0u);
-  EXPECT_EQ(fk::update_workspace_bytes(shape_x, shape_c),
-            fk::update_workspace_bytes(points.const_view(), centroids.view()));
+  auto const expect_largest = [&](char const* verb, auto&& bytes) {
+    SCOPED_TRACE(verb);
+    std::size_t const largest = bytes(unaligned.const_view(), centroids.view());
+    EXPECT_EQ(bytes(shape_x, shape_c), largest);
+    EXPECT_LE(bytes(aligned.const_view(), centroids.view()), largest);
+  };
+  expect_largest("fit", [](auto const& p, auto const& q) { return fk::fit_workspace_bytes(p, q); });
+  expect_largest("append", [](auto const& p, auto const& q) {
+    return fk::append_workspace_bytes(p, q, 2);
+  });
+  expect_largest("predict",
+                 [](auto const& p, auto const& q) { return fk::predict_workspace_bytes(p, q); });
+  expect_largest("inertia",
+                 [](auto const& p, auto const& q) { return fk::inertia_workspace_bytes(p, q); });
+  expect_largest("top_k",
+                 [](auto const& p, auto const& q) { return fk::top_k_workspace_bytes(p, q, 5); });
+  expect_largest("transform",
+                 [](auto const& p, auto const& q) { return fk::transform_workspace_bytes(p, q); });
+  expect_largest("update",
+                 [](auto const& p, auto const& q) { return fk::update_workspace_bytes(p, q); });
+  fk::fit_options parallel;
+  parallel.init = fk::init_method::kmeans_parallel;
+  expect_largest("init", [&](auto const& p, auto const& q) {
+    return fk::init_workspace_bytes(p, q, parallel);
+  });
+  std::int64_t const of_points[] = {0, 100, 300}, of_clusters[] = {0, 3, 7};
+  auto const sequences = [&](auto const& view, std::int64_t const* offsets) {
+    using Element = std::remove_pointer_t<decltype(view.data)>;
+    return fk::ragged_view<Element>(view.data, offsets, 2, view.cols);
+  };
+  expect_largest("ragged fit", [&](auto const& p, auto const& q) {
+    return fk::fit_workspace_bytes(sequences(p, of_points), sequences(q, of_clusters));
+  });
+  expect_largest("ragged predict", [&](auto const& p, auto const& q) {
+    return fk::predict_workspace_bytes(sequences(p, of_points), sequences(q, of_clusters));
+  });
+  // It does suffice.
+  fk::fit_options const options = given(3, 0.0);
+  for (device_matrices<T> const* const points : {&aligned, &unaligned}) {
+    exact_workspace const memory(fk::fit_workspace_bytes(shape_x, shape_c, options));
+    device_matrices<C> const fitted(c);
+    device_buffer<std::int32_t> const labels(300);
+    fk::fit(points->const_view(), fitted.view(), labels.data(), options, memory.on(nullptr));
+  }
 }
 
 // What the stream-ordered pool of the device lends out.

@@ -90,6 +90,14 @@ bool rows_aligned(matrix_view<T> const& v, std::size_t bytes) {
          (v.batch[1] == 1 || multiple(v.batch_stride[1]));
 }
 
+// A view for sizing a workspace. Null data becomes the address that needs the largest workspace: a
+// multiple of the element's size and of nothing more, which is never read.
+template <class T>
+matrix_view<T> placed_for_sizing(matrix_view<T> v) {
+  if (v.data == nullptr) v.data = reinterpret_cast<T*>(sizeof(T));
+  return v;
+}
+
 template <class Acc, class T>
 __device__ Acc widen(T value) {
   if constexpr (std::is_same_v<T, __half>) {

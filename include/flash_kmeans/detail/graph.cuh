@@ -35,7 +35,7 @@ class capture_stream {
   ~capture_stream() {
     if (is_capturing_) {  // what was captured threw
       cudaGraph_t graph = nullptr;
-      cudaStreamEndCapture(stream_, &graph);
+      if (cudaStreamEndCapture(stream_, &graph) != cudaSuccess) cudaGetLastError();
       if (graph != nullptr && !into_) cudaGraphDestroy(graph);
     }
     cudaStreamDestroy(stream_);

@@ -50,7 +50,7 @@ class workspace {
  public:
   explicit workspace(execution const& exec) : exec_(exec) {}
   ~workspace() {
-    if (owned_ != nullptr) cudaFreeAsync(owned_, exec_.stream);
+    if (owned_ != nullptr && cudaFreeAsync(owned_, exec_.stream) != cudaSuccess) cudaGetLastError();
   }
   workspace(workspace const&) = delete;
   workspace& operator=(workspace const&) = delete;

@@ -77,8 +77,7 @@ assign_plan plan_assignment(execution const& exec) {
   for (assign_kernel const kernel : kAssignKernels) {
     if (kernel_runs<T>(kernel)) return {kernel, exec.precision, false, exec.screening};
   }
-  throw cuda_error(static_cast<int>(cudaErrorNoKernelImageForDevice),
-                   "flash_kmeans: the program holds no kernel that this device can run");
+  throw_no_image();
 }
 
 }  // namespace FLASH_KMEANS_ABI

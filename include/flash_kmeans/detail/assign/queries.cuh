@@ -70,9 +70,11 @@ class query {
         masters_(c, of, memory),
         assignment_(points_.view(), masters_.view(), plan, memory, of) {}
 
+  // What the host does once, before anything is queued.
+  void prepare() { assignment_.prepare(); }
+
   // Makes points and centroids ready.
-  void start(cudaStream_t stream) {
-    assignment_.prepare();
+  void start(cudaStream_t stream) const {
     points_.queue(stream);
     masters_.queue(stream);
     assignment_.queue_points(stream);
@@ -177,6 +179,7 @@ assign_plan plan_nearest_j(execution const& exec) {
   own.screening = screening::off;  // which finds one only
   if (exec.kernel == assign_kernel::automatic) {
     own.kernel = kernel_runs<T>(best) ? best : assign_kernel::simt;
+    if (!kernel_runs<T>(own.kernel)) throw_no_image();
   } else if (exec.kernel == assign_kernel::sm90) {
     throw_invalid("execution.kernel", to_string(exec.kernel),
                   "which top_k does not run on: it takes simt and, for half and bfloat16, sm80");
