@@ -70,9 +70,9 @@ inline buffer_placement selected_placement() {
 
 // What a buffer holds before anything is written to it.
 enum class contents {
-  poison,    // every byte 0xFF: floating-point values are NaN, labels -1
-  scratch    // poison between guard bands; uninitialized in an exact allocation, where initcheck
-             // then reports a read of a byte that no kernel has written
+  poison,  // every byte 0xFF: floating-point values are NaN, labels -1
+  scratch  // poison between guard bands; uninitialized in an exact allocation, where initcheck
+           // then reports a read of a byte that no kernel has written
 };
 
 // Called with a description when a guard band was overwritten. The default prints it and aborts.
@@ -190,7 +190,8 @@ class device_buffer {
   explicit device_buffer(std::size_t count, std::size_t shift = 0,
                          contents holds = contents::poison,
                          buffer_placement placement = selected_placement())
-      : count_(count), memory_(count * sizeof(T), alignof(T), shift * sizeof(T), holds, placement) {}
+      : count_(count),
+        memory_(count * sizeof(T), alignof(T), shift * sizeof(T), holds, placement) {}
   explicit device_buffer(std::vector<T> const& values, std::size_t shift = 0)
       : device_buffer(values.size(), shift) {
     upload(values);

@@ -287,8 +287,7 @@ class device_matrices {
   void for_each_row(Visit visit) const {
     std::int64_t const problems = how_.batch[0] * how_.batch[1];
     for (std::int64_t p = 0; p < problems; ++p) {
-      std::int64_t const base =
-          (p / how_.batch[1]) * stride_[0] + (p % how_.batch[1]) * stride_[1];
+      std::int64_t const base = (p / how_.batch[1]) * stride_[0] + (p % how_.batch[1]) * stride_[1];
       for (std::int64_t i = 0; i < rows_; ++i)
         visit(p, i, static_cast<std::size_t>(base + i * ld_));
     }

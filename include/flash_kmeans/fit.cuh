@@ -267,8 +267,7 @@ class fit_plan {
   /// Throws std::invalid_argument and cuda_error as fit_async does.
   fit_plan(matrix_view<T const> const& x, matrix_view<centroid_t<T>> const& centroids,
            fit_outputs const& outputs, fit_options const& options, execution const& exec)
-      : device_(detail::current_device()),
-        fit_(laid_out(x, centroids, outputs, options, exec)) {
+      : device_(detail::current_device()), fit_(laid_out(x, centroids, outputs, options, exec)) {
     fit_.prepare();
   }
 

@@ -262,9 +262,8 @@ TYPED_TEST(async, small_workspace_bytes_without_data) {
     EXPECT_LE(bytes(aligned.const_view(), centroids.view()), largest);
   };
   expect_largest("fit", [](auto const& p, auto const& q) { return fk::fit_workspace_bytes(p, q); });
-  expect_largest("append", [](auto const& p, auto const& q) {
-    return fk::append_workspace_bytes(p, q, 2);
-  });
+  expect_largest("append",
+                 [](auto const& p, auto const& q) { return fk::append_workspace_bytes(p, q, 2); });
   expect_largest("predict",
                  [](auto const& p, auto const& q) { return fk::predict_workspace_bytes(p, q); });
   expect_largest("inertia",

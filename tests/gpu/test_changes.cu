@@ -223,4 +223,12 @@ TEST_F(changes_of_float, sums_out_of_range_are_as_one_by_one) {
   expect_as_one_by_one<float>(set, 6);
 }
 
+// Nor of those of other clusters, when it leaves the range in one update after the other and many
+// blocks finish clusters at the same time.
+TEST_F(changes_of_float, sums_out_of_range_in_many_updates) {
+  problem_set set = whole_problems<float>(1, {40000, 1000, 32}, 661);
+  for (std::int64_t i = 5000; i < 5200; ++i) set.x[0](i, 3) = 5e37;
+  for (int run = 0; run < 3; ++run) expect_as_one_by_one<float>(set, 8);
+}
+
 }  // namespace

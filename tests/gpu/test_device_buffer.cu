@@ -73,8 +73,7 @@ TEST_F(buffers, writes_inside_are_not_reported) {
 TEST_F(gpu_test, an_overwritten_band_fails_the_test) {
   EXPECT_NONFATAL_FAILURE(
       {
-        device_buffer<std::uint8_t> const buffer(8, 0, contents::poison,
-                                                 buffer_placement::guarded);
+        device_buffer<std::uint8_t> const buffer(8, 0, contents::poison, buffer_placement::guarded);
         write(buffer.data() + 8);
       },
       "overwritten past the end");

@@ -4,6 +4,9 @@
 #include <cuda.h>
 #include <cudaTypedefs.h>
 
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
 #include <thread>
 
 #include "../gpu_options.hpp"
@@ -89,7 +92,8 @@ std::size_t programmatic_edges() {
   fk::execution exec;
   exec.stream = stream;
   exec.kernel = fk::assign_kernel::simt;
-  exec.workspace_bytes = fk::fit_workspace_bytes(points.const_view(), centroids.view(), given(3, 0));
+  exec.workspace_bytes =
+      fk::fit_workspace_bytes(points.const_view(), centroids.view(), given(3, 0));
   device_buffer<unsigned char> const workspace(exec.workspace_bytes);
   exec.workspace = workspace.data();
   cudaGraph_t graph = nullptr;
@@ -100,8 +104,7 @@ std::size_t programmatic_edges() {
   FLASH_KMEANS_CUDA_CHECK(cudaGraphGetEdges(graph, nullptr, nullptr, nullptr, &count));
   std::vector<cudaGraphNode_t> from(count), to(count);
   std::vector<cudaGraphEdgeData> edges(count);
-  FLASH_KMEANS_CUDA_CHECK(
-      cudaGraphGetEdges(graph, from.data(), to.data(), edges.data(), &count));
+  FLASH_KMEANS_CUDA_CHECK(cudaGraphGetEdges(graph, from.data(), to.data(), edges.data(), &count));
   FLASH_KMEANS_CUDA_CHECK(cudaGraphDestroy(graph));
   return static_cast<std::size_t>(
       std::count_if(edges.begin(), edges.end(), [](cudaGraphEdgeData const& edge) {
@@ -127,15 +130,16 @@ __global__ void nothing_kernel(int) {}
 
 // Needs no GPU: refused before CUDA is called.
 TEST(launches, grids_beyond_what_cuda_counts_are_refused) {
-  for (std::int64_t const blocks : {std::int64_t{0}, std::int64_t{1} << 31, std::int64_t{1} << 33}) {
+  for (std::int64_t const blocks :
+       {std::int64_t{0}, std::int64_t{1} << 31, std::int64_t{1} << 33}) {
     try {
       fk::detail::launch(nothing_kernel, "nothing_kernel", blocks, 32, nullptr, 0);
       ADD_FAILURE() << "a grid of " << blocks << " blocks was launched";
     } catch (fk::cuda_error const& error) {
       EXPECT_EQ(error.code(), static_cast<int>(cudaErrorInvalidConfiguration));
-      EXPECT_NE(std::string(error.what()).find("nothing_kernel: a grid of " +
-                                               std::to_string(blocks)),
-                std::string::npos)
+      EXPECT_NE(
+          std::string(error.what()).find("nothing_kernel: a grid of " + std::to_string(blocks)),
+          std::string::npos)
           << error.what();
     }
   }
@@ -155,9 +159,9 @@ class narrow_stream {
  public:
   narrow_stream() {
     auto const get = driver<PFN_cuDeviceGetDevResource_v12040>("cuDeviceGetDevResource");
-    auto const split = driver<PFN_cuDevSmResourceSplitByCount_v12040>("cuDevSmResourceSplitByCount");
-    auto const describe =
-        driver<PFN_cuDevResourceGenerateDesc_v12040>("cuDevResourceGenerateDesc");
+    auto const split =
+        driver<PFN_cuDevSmResourceSplitByCount_v12040>("cuDevSmResourceSplitByCount");
+    auto const describe = driver<PFN_cuDevResourceGenerateDesc_v12040>("cuDevResourceGenerateDesc");
     auto const create = driver<PFN_cuGreenCtxCreate_v12040>("cuGreenCtxCreate");
     auto const stream = driver<PFN_cuGreenCtxStreamCreate_v12050>("cuGreenCtxStreamCreate");
     if (get == nullptr || split == nullptr || describe == nullptr || create == nullptr ||
@@ -170,12 +174,12 @@ class narrow_stream {
     CUdevResource all{}, few{};
     unsigned groups = 1;
     CUdevResourceDesc description = nullptr;
-    succeeded_ = get(device, &all, CU_DEV_RESOURCE_TYPE_SM) == CUDA_SUCCESS &&
-                 split(&few, &groups, &all, nullptr, 0, 8) == CUDA_SUCCESS &&
-                 describe(&description, &few, 1) == CUDA_SUCCESS &&
-                 create(&context_, description, device, CU_GREEN_CTX_DEFAULT_STREAM) ==
-                     CUDA_SUCCESS &&
-                 stream(&stream_, context_, CU_STREAM_NON_BLOCKING, 0) == CUDA_SUCCESS;
+    succeeded_ =
+        get(device, &all, CU_DEV_RESOURCE_TYPE_SM) == CUDA_SUCCESS &&
+        split(&few, &groups, &all, nullptr, 0, 8) == CUDA_SUCCESS &&
+        describe(&description, &few, 1) == CUDA_SUCCESS &&
+        create(&context_, description, device, CU_GREEN_CTX_DEFAULT_STREAM) == CUDA_SUCCESS &&
+        stream(&stream_, context_, CU_STREAM_NON_BLOCKING, 0) == CUDA_SUCCESS;
     multiprocessors_ = few.sm.smCount;
   }
   ~narrow_stream() {
@@ -193,18 +197,66 @@ class narrow_stream {
   bool succeeded_ = false;
 };
 
-// Blocks of the radix sort wait for each other, so there may be no more than run at once.
+// Waits for work that would never end if more blocks waited for each other than run at once; ends the
+// program in that case, since nothing else can.
+void expect_it_ends(cudaStream_t stream) {
+  auto const deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (cudaStreamQuery(stream) == cudaErrorNotReady) {
+    cudaGetLastError();  // "not ready" is remembered like an error
+    if (std::chrono::steady_clock::now() > deadline) {
+      std::fprintf(stderr, "[  FAILED  ] a launch does not end\n");
+      std::_Exit(1);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  cudaGetLastError();
+  FLASH_KMEANS_CUDA_CHECK(cudaStreamSynchronize(stream));
+}
+
+// Blocks of the radix sort wait for each other, so there may be no more than run at the same time:
+// launched and captured.
 TYPED_TEST(launch, streams_with_few_multiprocessors) {
   using T = TypeParam;
+  using C = centroid_of<T>;
   narrow_stream const narrow;
   if (!narrow.succeeded()) GTEST_SKIP() << "the driver has no green contexts";
-  problem_set const set = normal_problems<T>(1, {200000, 3000, 16}, 11, false);
+  SCOPED_TRACE(text(narrow.multiprocessors(), " multiprocessors"));
+  std::int64_t const n = 200000, k = 3000, d = 16;
+  matrix const x = normal_points(n, d, 11), c = first_rows(x, k);
   fk::fit_options const options = given(2, 0);
-  auto const wide = run_set<T>(set, options);
+  auto const wide = run_fit<T>(x, c, options);
+  device_matrices<T> const points(x);
+  device_matrices<C> centroids(c);
+  device_buffer<std::int32_t> const labels(static_cast<std::size_t>(n));
   fk::execution exec;
   exec.stream = narrow;
-  auto const few = run_fit<T>(set.x, set.c, options, exec);
-  EXPECT_TRUE(same_run(few, wide)) << narrow.multiprocessors() << " multiprocessors";
+  exec.workspace_bytes = fk::fit_workspace_bytes(points.const_view(), centroids.view(), options);
+  device_buffer<unsigned char> const workspace(exec.workspace_bytes);
+  exec.workspace = workspace.data();
+  auto const expect_same = [&](char const* what) {
+    SCOPED_TRACE(what);
+    expect_it_ends(narrow);
+    EXPECT_EQ(labels.download(), wide.labels);
+    EXPECT_TRUE(same_bits(centroids.download(), wide.centroids));
+    centroids.upload({c});
+  };
+  fk::fit_async(points.const_view(), centroids.view(), labels.data(), options, exec);
+  expect_same("launched");
+
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t executable = nullptr;
+  FLASH_KMEANS_CUDA_CHECK(cudaStreamBeginCapture(narrow, cudaStreamCaptureModeThreadLocal));
+  fk::fit_async(points.const_view(), centroids.view(), labels.data(), options, exec);
+  FLASH_KMEANS_CUDA_CHECK(cudaStreamEndCapture(narrow, &graph));
+  FLASH_KMEANS_CUDA_CHECK(cudaGraphInstantiate(&executable, graph, 0));
+  FLASH_KMEANS_CUDA_CHECK(cudaGraphLaunch(executable, narrow));
+  expect_same("captured");
+  FLASH_KMEANS_CUDA_CHECK(cudaGraphExecDestroy(executable));
+  FLASH_KMEANS_CUDA_CHECK(cudaGraphDestroy(graph));
+
+  fk::fit_plan<T> plan(points.const_view(), centroids.view(), {labels.data()}, options, exec);
+  plan.fit_async(narrow);
+  expect_same("planned");
 }
 
 // --- Failures ------------------------------------------------------------------------------------
@@ -289,9 +341,7 @@ TYPED_TEST(launch, refused_calls_between_good_ones) {
       case 0: bad.max_iterations = -i; break;
       case 1: bad.tolerance = -1; break;
       case 2: view.rows = 3; break;
-      default:
-        exec.workspace = labels.data();
-        exec.workspace_bytes = 16;
+      default: exec.workspace = labels.data(); exec.workspace_bytes = 16;
     }
     centroids.upload({c});
     EXPECT_THROW(fk::fit(view, centroids.view(), labels.data(), bad, exec), std::invalid_argument);
@@ -351,8 +401,8 @@ TYPED_TEST(launch, concurrent_fits_have_the_bits_of_fits_alone) {
         device_buffer<std::int32_t> const d_labels(labels.size());
         for (int fit = 0; fit < kFits / static_cast<int>(kinds.size()); ++fit) {
           FLASH_KMEANS_CUDA_CHECK(cudaMemcpyAsync(centroids.view().data, start.data(),
-                                                  start.size() * sizeof(C),
-                                                  cudaMemcpyHostToDevice, stream));
+                                                  start.size() * sizeof(C), cudaMemcpyHostToDevice,
+                                                  stream));
           fk::fit(points.const_view(), centroids.view(), d_labels.data(), own.options, exec);
           read(d_labels.data(), labels);
           read(centroids.view().data, fitted);
@@ -437,7 +487,8 @@ TYPED_TEST(launch, small_a_plan_is_prepared_ahead) {
   device_buffer<std::int32_t> const labels(3000);
   own_stream const stream;
   fk::execution exec;
-  exec.workspace_bytes = fk::fit_workspace_bytes(points.const_view(), centroids.view(), given(6, 0));
+  exec.workspace_bytes =
+      fk::fit_workspace_bytes(points.const_view(), centroids.view(), given(6, 0));
   device_buffer<unsigned char> const workspace(exec.workspace_bytes, 0, contents::scratch);
   exec.workspace = workspace.data();
   fk::fit_plan<T> plan(points.const_view(), centroids.view(), {labels.data()}, given(6, 0), exec);
@@ -471,7 +522,8 @@ TYPED_TEST(launch, a_plan_keeps_its_device) {
   device_buffer<std::int32_t> const labels(3000);
   own_stream const stream;
   fk::execution exec;
-  exec.workspace_bytes = fk::fit_workspace_bytes(points.const_view(), centroids.view(), given(6, 0));
+  exec.workspace_bytes =
+      fk::fit_workspace_bytes(points.const_view(), centroids.view(), given(6, 0));
   device_buffer<unsigned char> const workspace(exec.workspace_bytes);
   exec.workspace = workspace.data();
   fk::fit_plan<T> plan(points.const_view(), centroids.view(), {labels.data()}, given(6, 0), exec);

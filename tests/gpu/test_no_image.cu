@@ -54,9 +54,8 @@ TEST_F(no_image, every_verb_says_so) {
   expect_no_image("predict", [&] { fk::predict(x, c, {labels.data()}); });
   expect_no_image("predict_workspace_bytes", [&] { fk::predict_workspace_bytes(x, c); });
   expect_no_image("top_k", [&] { fk::top_k(x, c, 1, {labels.data()}); });
-  expect_no_image("transform", [&] {
-    fk::transform(x, c, fk::matrix_view<float>(distances.data(), n, k));
-  });
+  expect_no_image("transform",
+                  [&] { fk::transform(x, c, fk::matrix_view<float>(distances.data(), n, k)); });
   expect_no_image("update_centroids", [&] { fk::update_centroids(x, labels.data(), c); });
   expect_no_image("sum_by_cluster", [&] { fk::sum_by_cluster(x, labels.data(), c); });
   for (auto const init : {fk::init_method::random, fk::init_method::kmeans_plus_plus,

@@ -72,6 +72,20 @@ TYPED_TEST(screening, small_fits_are_as_without) {
   }
 }
 
+// Most points of a problem are open in the very iteration after which it has converged: the closing
+// assignment takes all of its points.
+TYPED_TEST(screening, small_fits_at_rest_while_most_points_are_open) {
+  shape const s{600, 20, 24};
+  problem_set set = normal_problems<TypeParam>(2, s, 551, false);
+  for (std::int64_t j = 9; j < s.k; j += 2) {  // twelve centroids in pairs, whose points stay open
+    for (std::int64_t e = 0; e < s.d; ++e) set.c[1](j, e) = set.c[1](j - 1, e);
+  }
+  for (std::int64_t i = 0; i < s.n; ++i) {
+    for (std::int64_t e = 0; e < s.d; ++e) set.x[1](i, e) = set.c[1](i % s.k, e);
+  }
+  expect_same<TypeParam>(set, given(9, 1e6));
+}
+
 TYPED_TEST(screening, large_fits_are_as_without) {
   for (shape const& s : {shape{40000, 300, 64}, shape{20000, 1000, 128}}) {
     SCOPED_TRACE(text(s));

@@ -25,6 +25,7 @@ using flash_kmeans::detail::kSm90ScalarBytes;
 using flash_kmeans::detail::kSm90TurnChunks;
 using flash_kmeans::detail::screen_pays_double;
 using flash_kmeans::detail::screen_pays_float;
+using flash_kmeans::detail::sm90_clusters_for;
 using flash_kmeans::detail::sm90_layout;
 using flash_kmeans::detail::sm90_layout_for;
 using flash_kmeans::detail::sm90_shares;
@@ -226,6 +227,24 @@ TEST(tiles, of_sm90_are_shared_evenly) {
           ASSERT_TRUE(shares.count + tiles > most || shares.count == tiles * k_tiles);
         }
       }
+    }
+  }
+}
+
+// Shares are counted in 32 bits, however large a call is; usual calls have a share for each cluster that
+// runs.
+TEST(tiles, shares_of_enormous_calls_fit_32_bits) {
+  std::int64_t const at_once = 132;
+  EXPECT_EQ(sm90_clusters_for(1, 1, at_once), at_once);
+  EXPECT_EQ(sm90_clusters_for(1 << 20, 342, at_once), at_once);
+  for (std::int64_t const point_tiles : {std::int64_t{11184811}, std::int64_t{1} << 34}) {
+    for (std::int64_t const k_tiles : {std::int64_t{32768}, std::int64_t{8388608}}) {
+      std::int64_t const clusters = sm90_clusters_for(point_tiles, k_tiles, at_once);
+      sm90_shares const shares = sm90_shares_for(point_tiles, k_tiles, clusters);
+      std::int64_t const largest = shares.whole_tiles
+                                       ? (point_tiles + shares.count - 1) / shares.count * k_tiles
+                                       : (point_tiles * k_tiles + shares.count - 1) / shares.count;
+      EXPECT_LE(largest, std::int64_t{2147483647}) << point_tiles << " x " << k_tiles;
     }
   }
 }

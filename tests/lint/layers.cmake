@@ -56,6 +56,7 @@ function(layer_of file out)
 endfunction()
 
 file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/*)
+list(FILTER files EXCLUDE REGEX "[.]md$") # texts
 if(NOT files)
   message(FATAL_ERROR "no files under ${ROOT}")
 endif()

@@ -16,6 +16,8 @@
 namespace flash_kmeans::detail {
 
 inline constexpr std::int64_t kMaxRows = std::numeric_limits<std::int32_t>::max();
+// Kernels count features in 32 bits, in steps of up to 4096.
+inline constexpr std::int64_t kMaxCols = kMaxRows - 4095;
 
 template <class T>
 void check_pointer(T const* pointer, std::string const& argument) {
@@ -43,8 +45,8 @@ void check_shape(matrix_view<T> const& v, std::string const& name, std::string c
   at_least(name + ".cols (" + cols + ")", v.cols, 1);
   if (v.rows > kMaxRows)
     throw_invalid(name + ".rows (" + rows + ")", v.rows, "must be at most 2147483647");
-  if (v.cols > kMaxRows)
-    throw_invalid(name + ".cols (" + cols + ")", v.cols, "must be at most 2147483647");
+  if (v.cols > kMaxCols)
+    throw_invalid(name + ".cols (" + cols + ")", v.cols, "must be at most 2147479552");
   if (v.ld < v.cols) {
     throw_invalid(name + ".ld", v.ld,
                   "must be at least " + name + ".cols (" + std::to_string(v.cols) + ")");

@@ -90,8 +90,8 @@ struct launch_options {
   // The kernel may start while the one before it in the stream still runs, and waits for it with
   // ptx::wait_for_grid_before. Only for kernels that can, see has_clusters.
   bool overlaps = false;
-  // All blocks run at once, so that they may wait for each other; see resident_blocks.
-  // Their number does not matter to the kernel: fewer are launched where fewer can run.
+  // All blocks run at the same time, so that they may wait for each other: no more than
+  // blocks_of_multiprocessor x multiprocessors_of(stream).
   bool resident = false;
 };
 
@@ -118,7 +118,7 @@ inline unsigned long long context_number() {
   static auto const get = driver_function<PFN_cuCtxGetId_v12000>("cuCtxGetId", 12000);
   unsigned long long number = 0;
   if (get == nullptr || get(nullptr, &number) == CUDA_SUCCESS) return number;
-  check_cuda(cudaFree(nullptr), "cudaFree");  // makes the device's context current
+  check_cuda(cudaSetDevice(current_device()), "cudaSetDevice");  // makes its context current
   return get(nullptr, &number) == CUDA_SUCCESS ? number : 0;
 }
 
@@ -191,27 +191,39 @@ void launch(void (*kernel)(Params), char const* name, std::int64_t blocks, int t
     together.id = cudaLaunchAttributeCooperative;
     together.val.cooperative = 1;
   }
-  cudaError_t status = cudaLaunchKernelEx(&config, kernel, params);
-  // A stream of a green context, or a process under MPS, has fewer multiprocessors than the device.
-  while (options.resident && status == cudaErrorCooperativeLaunchTooLarge &&
-         config.gridDim.x > 1) {
-    cudaGetLastError();
-    config.gridDim.x = (config.gridDim.x + 1) / 2;
-    status = cudaLaunchKernelEx(&config, kernel, params);
-  }
-  check_cuda(status, name);
+  check_cuda(cudaLaunchKernelEx(&config, kernel, params), name);
 }
 
-// Blocks of the kernel that the current device runs at once.
+// Blocks of the kernel that a multiprocessor of the current device runs at the same time.
 template <class Params>
-std::int64_t resident_blocks(void (*kernel)(Params), char const* name, int threads,
-                             std::size_t shared_bytes) {
+std::int64_t blocks_of_multiprocessor(void (*kernel)(Params), char const* name, int threads,
+                                      std::size_t shared_bytes) {
   allow_shared_bytes(kernel, name, shared_bytes);
   int of_multiprocessor = 0;
   check_cuda(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&of_multiprocessor, kernel, threads,
                                                            shared_bytes),
              name);
-  return of_multiprocessor * multiprocessors();
+  return of_multiprocessor;
+}
+
+// Multiprocessors that run what is launched into a stream now, or captured from it: those of its green
+// context if it has one. The attribute of the device does not tell (it does tell of a limit of MPS),
+// and a cooperative launch that is too large for a green context is refused when it is launched but
+// never ends when it was captured.
+inline std::int64_t multiprocessors_of([[maybe_unused]] cudaStream_t stream) {
+#if CUDART_VERSION >= 12040
+  static auto const context_of = driver_function<PFN_cuStreamGetCtx_v9020>("cuStreamGetCtx", 9020);
+  static auto const resource_of =
+      driver_function<PFN_cuCtxGetDevResource_v12040>("cuCtxGetDevResource", 12040);
+  CUcontext context = nullptr;
+  CUdevResource found{};
+  if (context_of != nullptr && resource_of != nullptr &&
+      context_of(stream, &context) == CUDA_SUCCESS &&
+      resource_of(context, &found, CU_DEV_RESOURCE_TYPE_SM) == CUDA_SUCCESS) {
+    return found.sm.smCount;
+  }
+#endif
+  return multiprocessors();
 }
 
 // Copies from the device and waits for the stream.

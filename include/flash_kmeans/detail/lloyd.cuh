@@ -194,8 +194,9 @@ class lloyd {
     assignment_.with_form([&](auto form) {
       update_.template queue<decltype(form)>(
           out_.labels, index, assignment_.operand(), convergence_.state(),
-          [&](acc* distances, std::int32_t const* wanted, cudaStream_t on) {
-            assignment_.queue_distances(out_.labels, distances, wanted, on);
+          [&](acc* distances, std::int32_t const* wanted, std::int64_t first, std::int64_t problems,
+              cudaStream_t on) {
+            assignment_.queue_distances(out_.labels, distances, wanted, first, problems, on);
           },
           stream);
     });

@@ -256,7 +256,7 @@ class assignment {
       auto p = distances_of_points(labels, distances, of);
       p.mended = mended;
       p.partials = inertia == nullptr ? nullptr : partials_;
-      launch_distances(p, stream);
+      launch_distances(p, shape_.b, stream);
     };
     if (weights == nullptr) {
       queue(one_label{});
@@ -268,12 +268,14 @@ class assignment {
            sum_params{partials_, blocks_per_problem_, inertia, inertia_stride, shape_.b});
   }
 
-  // Distances to the labelled masters of those problems whose `wanted` ([b]) is not 0.
+  // Distances to the labelled masters of those of problems [first, first + problems) whose `wanted`
+  // ([b]) is not 0.
   void queue_distances(std::int32_t const* labels, acc* distances, std::int32_t const* wanted,
-                       cudaStream_t stream) const {
+                       std::int64_t first, std::int64_t problems, cudaStream_t stream) const {
     auto p = distances_of_points(labels, distances, one_label{});
     p.wanted = wanted;
-    launch_distances(p, stream);
+    p.first = first;
+    launch_distances(p, problems, stream);
   }
 
   // Mends labels without computing distances. overlaps: kernels may be launched so.
@@ -294,7 +296,7 @@ class assignment {
     p.rows = shape_.n * count;
     p.rows_per_block = kDistanceRows;
     p.blocks_per_problem = ceil_div(p.rows, p.rows_per_block);
-    launch_distances(p, stream);
+    launch_distances(p, shape_.b, stream);
   }
 
  private:
@@ -329,14 +331,15 @@ class assignment {
   }
 
   template <class Labels>
-  void launch_distances(distances_params<T, Labels>& p, cudaStream_t stream) const {
+  void launch_distances(distances_params<T, Labels>& p, std::int64_t problems,
+                        cudaStream_t stream) const {
     p.x = device_matrix<T const>(x_);
     p.c = device_matrix<acc const>(c_);
     p.d = static_cast<std::int32_t>(shape_.d);
     constexpr int V = kVector<T>;
     bool const aligned = shape_.d % V == 0 && rows_aligned(x_, V * sizeof(T));
     p.lanes = power_of_two_for(ceil_div<std::int64_t>(shape_.d, V), 32);
-    p.blocks = shape_.b * p.blocks_per_problem;
+    p.blocks = problems * p.blocks_per_problem;
     with_terms(metric_, [&](auto terms) {
       using Terms = decltype(terms);
       launch(aligned ? distances_kernel<T, true, Terms, Labels>

@@ -53,7 +53,8 @@ struct distances_params {
   std::int32_t lanes;  // a row's group of lanes: a power of two up to 32
   std::int64_t rows_per_block;
   std::int64_t blocks_per_problem;
-  std::int64_t blocks;  // over all problems
+  std::int64_t blocks;  // over all problems of the launch
+  std::int64_t first;   // problem that it begins with
 };
 
 // Aligned: vectors of a row are read in one access; d is a multiple of kVector. Either way a lane
@@ -66,8 +67,8 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kDistancesThreads, sizeof(T) == 8 ? 4
   int const lane = threadIdx.x % p.lanes, group = threadIdx.x / p.lanes,
             groups = kDistancesThreads / p.lanes;
   for (std::int64_t block = blockIdx.x; block < p.blocks; block += gridDim.x) {
-    std::int64_t const b = block / p.blocks_per_problem;
-    std::int64_t const first = (block - b * p.blocks_per_problem) * p.rows_per_block;
+    std::int64_t const problem = block / p.blocks_per_problem, b = p.first + problem;
+    std::int64_t const first = (block - problem * p.blocks_per_problem) * p.rows_per_block;
     std::int64_t const last = first + p.rows_per_block < p.rows ? first + p.rows_per_block : p.rows;
     if (p.wanted != nullptr && p.wanted[b] == 0) continue;
     T const* const x = p.x.problem(b);

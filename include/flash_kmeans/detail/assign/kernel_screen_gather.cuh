@@ -35,7 +35,10 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kPackThreads)
   // Points that are all open are gathered once, or taken where they lie.
   std::uint32_t const all = problem->all;
   std::int64_t const n = p.state.n, capacity = p.state.capacity;
-  if (all == 2 || (all == 1 && capacity < n) || has_converged(p.status, b)) return;
+  if (all == 2 || (all == 1 && capacity < n)) return;
+  // Where all are open they are gathered now even if the problem has converged: later assignments
+  // read them.
+  if (all == 0 && has_converged(p.status, b)) return;
   __shared__ std::int32_t points[kPackThreads];
   __shared__ std::uint32_t begin;
   std::int64_t const first = part * kPackThreads, mine = first + threadIdx.x;

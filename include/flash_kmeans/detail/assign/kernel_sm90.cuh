@@ -374,6 +374,8 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(FLASH_KMEANS_HAS_WGMMA ? kSm90Threads
                                : sm90_find_share<kSm90Threads<Pieces>, Screens>(p, scalars);
   sm90_work const work = share.work;
   if (l.cluster > 1) ptx::cluster_sync();
+  // Without a status or a screen this comes before the wait of the thread that loads centroids, so two
+  // grids before the next one may be at work: see launches.md.
   ptx::let_next_grid_start();
   // Divisions that are needed at the end, by threads that have nothing to do.
   int const which = static_cast<int>(threadIdx.x) - 64;

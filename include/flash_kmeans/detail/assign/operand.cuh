@@ -88,7 +88,7 @@ struct operand_params {
           pack<Operand, V> written;
 #pragma unroll
           for (int v = 0; v < V; ++v) written.values[v] = parts[piece * V + v];
-          *reinterpret_cast<pack<Operand, V>*>(to + piece * k * ld) = written;
+          *reinterpret_cast<pack<Operand, V>*>(to + std::int64_t{piece} * k * ld) = written;
         }
       }
     }

@@ -48,7 +48,11 @@ class sm90_launch {
   void lay_out(assign_shape const& shape, std::int64_t row_bytes, arena& memory) {
     shape_ = shape;
     layout_ = sm90_layout_for<Matrices>(row_bytes, shape.k);
-    blocks_ = multiprocessors() / layout_.cluster * layout_.cluster;
+    std::int64_t const point_tiles =
+        shape.b * ceil_div<std::int64_t>(shape.n, kSm90Points<Matrices> * layout_.cluster);
+    blocks_ = layout_.cluster * sm90_clusters_for(point_tiles,
+                                                  ceil_div<std::int64_t>(shape.k, layout_.width),
+                                                  multiprocessors() / layout_.cluster);
     partials_ = memory.take<sm90_partial<Screens>>(2 * blocks_ * kSm90Points<Matrices>);
     counter_count_ = kSm90Groups<Matrices> * blocks_;
     counters_ = memory.take<std::uint32_t>(counter_count_);

@@ -131,6 +131,15 @@ struct sm90_shares {
   bool whole_tiles;  // no point tile is shared
 };
 
+// Clusters among which the units of a call, (point tile, centroid tile), are divided: as many as run at
+// once, and more where a share would have more units than the kernel counts in 32 bits.
+constexpr std::int64_t sm90_clusters_for(std::int64_t point_tiles, std::int64_t k_tiles,
+                                         std::int64_t at_once) {
+  constexpr std::int64_t kMostUnits = std::int64_t{1} << 30;
+  std::int64_t const fewest = ceil_div(point_tiles * k_tiles, kMostUnits);
+  return fewest > at_once ? fewest : at_once;
+}
+
 constexpr sm90_shares sm90_shares_for(std::int64_t point_tiles, std::int64_t k_tiles,
                                       std::int64_t most) {
   if (point_tiles < most) {  // every one is cut into as many equal parts

@@ -17,7 +17,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kRandomThreads) redraw_kernel(random_
   std::int64_t const b = blockIdx.x;
   centroid_t<T> const* const c = p.c.problem(b);
   bool finite = true;
-  for (std::int32_t j = threadIdx.x; j < p.k; j += kRandomThreads)
+  for (std::int64_t j = threadIdx.x; j < p.k; j += kRandomThreads)
     finite &= is_finite(c[j * p.c.ld]);
   if (__syncthreads_and(finite)) return;
   p.draw_rest(b, 0, [](std::int64_t) { return true; });

@@ -72,8 +72,9 @@ class seed_draws {
   void prepare() {
     if constexpr (is_half_v<T>) {
       if (tensor_cores_) {
-        pairs_grid_ = resident_blocks(seed_pairs_kernel<T>, "seed_pairs_kernel", kSeedThreads,
-                                      seed_pairs_bytes(points_.d));
+        pairs_grid_ = blocks_of_multiprocessor(seed_pairs_kernel<T>, "seed_pairs_kernel",
+                                               kSeedThreads, seed_pairs_bytes(points_.d)) *
+                      multiprocessors();
       }
     }
   }

@@ -51,7 +51,8 @@ struct cluster_sums {
     return updates == 0 || (failed[b] != 0 && failed[b] <= updates);
   }
   __device__ void fail(fit_status const* status, std::int64_t b) const {
-    failed[b] = status[b].iterations + 1;
+    // Once: blocks of a launch that ask begin_anew before and after this get the same answer.
+    if (failed[b] == 0) failed[b] = status[b].iterations + 1;
   }
   __device__ double* at(std::int64_t b, std::uint32_t label, std::int32_t i) const {
     return sums + (b * k + label) * width + i;

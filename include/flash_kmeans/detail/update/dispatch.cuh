@@ -90,8 +90,9 @@ class centroid_update {
 
   // One update of the masters. operand: where they are made ready, in Form, for the next assignment.
   // state: problems that have converged keep their masters, and the others end an iteration.
-  // far(distances, wanted, stream) computes distances to the own centroids for empty clusters that
-  // take far points, whose labels change meanwhile (where clusters are balanced, only in a copy).
+  // far(distances, wanted, first, problems, stream) computes distances to the own centroids, in a group
+  // of problems, for empty clusters that take far points, whose labels change meanwhile (where
+  // clusters are balanced, only in a copy).
   template <class Form, class Far>
   void queue(std::int32_t* labels, cluster_index const& index, operand_params<T> const& operand,
              convergence_state const& state, Far&& far, cudaStream_t stream) const {
@@ -111,7 +112,7 @@ class centroid_update {
                         }
                         gaps_.queue_gaps(sorted, problems, status, stream);
                         if (!gaps_.moves_points()) return;
-                        far(gaps_.distances(), gaps_.gaps(), stream);
+                        far(gaps_.distances(), gaps_.gaps(), first, problems, stream);
                         gaps_.queue_farthest(summed, first, problems, stream);
                         queue_sort(summed, first, problems, status, gaps_.gaps(), {}, stream);
                       });
@@ -194,7 +195,8 @@ class centroid_update {
 
   // Positions and clusters of a group are counted in 31 bits: sort and grids hold them.
   static std::int64_t group_size(std::int64_t b, std::int64_t n, std::int64_t buckets) {
-    return std::min({b, std::int64_t{2147483647} / n, std::int64_t{2147483647} / buckets});
+    constexpr std::int64_t kMost = 2147483647;
+    return std::min({b, kMost / n, std::max<std::int64_t>(1, kMost / buckets)});
   }
 
   // body(first problem, problems)
@@ -306,7 +308,7 @@ class centroid_update {
     p.splits = gaps_.splits();
     p.totals = totals_;
     // Clusters of many pieces get a block each. Others are dealt out to as many blocks as run at once.
-    constexpr std::uint32_t kManyPieces = 8;
+    constexpr std::uint64_t kManyPieces = 8;
     p.at_once = chunks_.per_problem > kManyPieces * sorted.k ? 1 : kFinishWarps;
     p.blocks = static_cast<std::uint32_t>(std::min<std::int64_t>(
         ceil_div(sorted.k, p.at_once),

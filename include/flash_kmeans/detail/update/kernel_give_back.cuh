@@ -14,7 +14,8 @@ template <class Acc>
 FLASH_KMEANS_KERNEL void __launch_bounds__(kFarthestThreads)
     give_back_kernel(farthest_params<Acc> const p) {
   std::int64_t const b = p.first + blockIdx.x;
-  for (std::int32_t t = threadIdx.x; t < p.gaps.counts[b]; t += kFarthestThreads) {
+  auto const gaps = static_cast<std::uint32_t>(p.gaps.counts[b]);
+  for (std::uint32_t t = threadIdx.x; t < gaps; t += kFarthestThreads) {
     p.labels[b * p.n + p.points[b * p.k + t]] = p.origins[b * p.k + t];
   }
 }

@@ -29,29 +29,28 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(Threads) split_kernel(split_params co
   std::uint32_t const* const offsets = s.offsets_of(blockIdx.x);
   std::int32_t* const counts = p.counts + b * s.k;
   split_cluster* const splits = p.splits + b * s.k;
-  auto const k = static_cast<std::int32_t>(s.k);
-  for (std::int32_t j = threadIdx.x; j < k; j += Threads) {
+  for (std::uint32_t j = threadIdx.x; j < s.k; j += Threads) {
     counts[j] = static_cast<std::int32_t>(offsets[j + 1] - offsets[j]);
-    splits[j] = {j, 0, 0};
+    splits[j] = {static_cast<std::int32_t>(j), 0, 0};
   }
   __syncthreads();
-  std::int32_t const gaps = p.gaps.counts[b];
+  auto const gaps = static_cast<std::uint32_t>(p.gaps.counts[b]);
   std::int32_t const* const list = p.gaps.clusters + b * s.k;
-  for (std::int32_t g = threadIdx.x; g < gaps; g += Threads) counts[list[g]] = 0;
+  for (std::uint32_t g = threadIdx.x; g < gaps; g += Threads) counts[list[g]] = 0;
   __syncthreads();
 
   // Larger for more points, then for the lower index.
   auto const largest_own = [&] {
     std::uint64_t largest = 0;
-    for (std::int32_t j = threadIdx.x; j < k; j += Threads) {
-      std::uint64_t const key = std::uint64_t{static_cast<std::uint32_t>(counts[j])} << 32 |
-                                (0xffffffffu - static_cast<std::uint32_t>(j));
+    for (std::uint32_t j = threadIdx.x; j < s.k; j += Threads) {
+      std::uint64_t const key =
+          std::uint64_t{static_cast<std::uint32_t>(counts[j])} << 32 | (0xffffffffu - j);
       largest = key > largest ? key : largest;
     }
     return largest;
   };
   std::uint64_t own = largest_own();
-  for (std::int32_t g = 0; g < gaps; ++g) {
+  for (std::uint32_t g = 0; g < gaps; ++g) {
     std::uint64_t largest = own;
     for (int step = 16; step > 0; step /= 2) {
       std::uint64_t const other = __shfl_xor_sync(0xffffffffu, largest, step);

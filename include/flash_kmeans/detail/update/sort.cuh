@@ -68,8 +68,8 @@ class point_sort {
   // What the host does once, before anything is queued.
   void prepare() {
     if (digits_ == 0) return;
-    resident_ =
-        resident_blocks(radix_kernel_of_bits(), "radix_kernel", 32 * warps_, shared_bytes());
+    resident_ = blocks_of_multiprocessor(radix_kernel_of_bits(), "radix_kernel", 32 * warps_,
+                                         static_cast<std::size_t>(shared_bytes()));
   }
 
   // Words that have to be zero before the first sort: so many for each problem, and kOwnCounters.
@@ -204,8 +204,10 @@ class point_sort {
     launch_options options{};
     options.shared_bytes = static_cast<std::size_t>(shared_bytes());
     options.resident = true;
-    launch(radix_kernel_of_bits(), "radix_kernel", std::min(problems * spans_, resident_),
-           32 * warps_, stream, p, options);
+    // The number of blocks changes no bit.
+    launch(radix_kernel_of_bits(), "radix_kernel",
+           std::min(problems * spans_, resident_ * multiprocessors_of(stream)), 32 * warps_, stream,
+           p, options);
   }
 
   std::int64_t item_bytes() const {
@@ -255,7 +257,7 @@ class point_sort {
   // more clusters than can be counted at once
   int digits_ = 0, digit_bits_ = 0;
   std::uint32_t* bucket_[2] = {};
-  std::int64_t resident_ = 0;  // blocks
+  std::int64_t resident_ = 0;  // blocks of a multiprocessor
 };
 
 }  // namespace FLASH_KMEANS_ABI
