@@ -8,15 +8,18 @@
 //
 // Determinism: the same input and options give the same bits, whatever the number of threads and
 // however a batch is split among them.
+//
+// Verbs are in an inline namespace that carries the instruction set which the compiler targets, so
+// that translation units with different -m options link into one program (detail/host/abi.hpp).
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <type_traits>
-#include <vector>
 
 #include "detail/calls.hpp"
 #include "detail/checks.hpp"
+#include "detail/host/abi.hpp"
 #include "detail/host/assign.hpp"
 #include "detail/host/fit.hpp"
 #include "detail/host/lloyd.hpp"
@@ -27,6 +30,7 @@
 #include "detail/host/seed.hpp"
 #include "detail/host/sort.hpp"
 #include "detail/host/team.hpp"
+#include "detail/host/vector.hpp"
 #include "types.hpp"
 
 /// The same verbs on the CPU, threaded, in plain C++17: same options, same results.
@@ -39,6 +43,8 @@ struct execution {
   /// started before it returns or throws. Results do not depend on it.
   int threads = 0;
 };
+
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 /// First centroids of a fit; each is a point as it lies. What each init_method does:
 /// - random: centroid j of problem i is the row that the j-th draw without replacement picks.
@@ -265,7 +271,7 @@ double inertia(matrix_view<P> x, matrix_view<C> centroids, query_options const& 
   cpu::check_weight_values<compute>(options.weights, 0, x.batch_count(), x.rows);
   cpu::team workers(exec.threads);
   cpu::scratch<compute> shared;
-  std::vector<double> sums(static_cast<std::size_t>(x.batch_count()), 0.0);
+  cpu::vector<double> sums(static_cast<std::size_t>(x.batch_count()), 0.0);
   cpu::for_each_problem(workers, shared, x.batch_count(), cpu::assignment_cost(x, centroids),
                         [&](cpu::team& t, cpu::scratch<compute>& s, std::int64_t i) {
                           sums[static_cast<std::size_t>(i)] = cpu::assign_points<P, compute>(
@@ -320,7 +326,7 @@ double update_centroids(matrix_view<P> x, std::int32_t const* labels, matrix_vie
   cpu::check_weight_values<compute>(options.weights, 0, x.batch_count(), x.rows);
   cpu::team workers(exec.threads);
   cpu::scratch<compute> shared;
-  std::vector<double> shifts(static_cast<std::size_t>(x.batch_count()), 0.0);
+  cpu::vector<double> shifts(static_cast<std::size_t>(x.batch_count()), 0.0);
   double const cost = static_cast<double>(x.rows) * static_cast<double>(x.cols + 8);
   cpu::for_each_problem(workers, shared, x.batch_count(), cost,
                         [&](cpu::team& t, cpu::scratch<compute>& s, std::int64_t i) {
@@ -437,4 +443,5 @@ fit_result append(matrix_view<P> x, matrix_view<C> centroids, std::int64_t first
       {detail::checked_append<P, C>(x, centroids, first, out, options)}, exec.threads);
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::host

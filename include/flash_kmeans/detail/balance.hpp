@@ -4,9 +4,11 @@
 
 #include <cstdint>
 
+#include "host/abi.hpp"
 #include "math.hpp"
 
 namespace flash_kmeans::detail {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 // The ratio that k clusters are kept to, or 0 where none can exceed it.
 inline double binding_ratio(double max_size_ratio, std::int64_t k) {
@@ -59,4 +61,5 @@ FLASH_KMEANS_HOST_DEVICE constexpr std::int64_t part_of(std::int64_t i, std::int
   return ((i + 1) * parts - 1) / points;
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail

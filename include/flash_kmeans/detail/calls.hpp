@@ -10,8 +10,10 @@
 #include "../types.hpp"
 #include "checks.hpp"
 #include "error.hpp"
+#include "host/abi.hpp"
 
 namespace flash_kmeans::detail {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 // A batch to be fitted.
 template <class P, class C>
@@ -180,4 +182,5 @@ fit_call<P, C> checked_append(matrix_view<P> const& x, matrix_view<C> const& c, 
   return call;
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail

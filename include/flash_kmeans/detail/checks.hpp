@@ -11,9 +11,11 @@
 
 #include "../types.hpp"
 #include "error.hpp"
+#include "host/abi.hpp"
 #include "seeding.hpp"
 
 namespace flash_kmeans::detail {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 inline constexpr std::int64_t kMaxRows = std::numeric_limits<std::int32_t>::max();
 // Kernels count features in 32 bits, in steps of up to 4096.
@@ -310,4 +312,5 @@ void check_fit(matrix_view<P> const& x, matrix_view<C> const& c, fit_outputs con
   check_taken(options, x.rows, c.rows);
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail

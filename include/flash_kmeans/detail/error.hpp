@@ -5,7 +5,10 @@
 #include <stdexcept>
 #include <string>
 
+#include "host/abi.hpp"
+
 namespace flash_kmeans::detail {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 template <class Value>
 [[noreturn]] void throw_invalid(std::string const& argument, Value const& value,
@@ -21,4 +24,5 @@ void require(bool holds, char const* argument, Value const& value, char const* r
   if (!holds) throw_invalid(argument, value, rule);
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "host/abi.hpp"
+
 #if defined(__CUDACC__)
 #define FLASH_KMEANS_HOST_DEVICE __host__ __device__
 #else
@@ -10,6 +12,7 @@
 #endif
 
 namespace flash_kmeans::detail {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 template <class I>
 FLASH_KMEANS_HOST_DEVICE constexpr I ceil_div(I a, I b) {
@@ -104,4 +107,5 @@ FLASH_KMEANS_HOST_DEVICE constexpr std::int64_t random_centroid(std::int64_t j, 
   return random_point(j, n, random_key(seed, problem));
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail

@@ -2,11 +2,12 @@
 #pragma once
 
 #include <algorithm>
-#include <vector>
 
 #include "../types.hpp"
+#include "host/abi.hpp"
 
 namespace flash_kmeans::detail {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 inline bool wanted(cluster_index const& index) {
   return index.counts != nullptr || index.offsets != nullptr || index.order != nullptr ||
@@ -14,7 +15,8 @@ inline bool wanted(cluster_index const& index) {
 }
 
 // The problems of a batch folded into one.
-inline fit_result summary(std::vector<fit_status> const& status, assign_kernel kernel) {
+template <class Statuses>
+fit_result summary(Statuses const& status, assign_kernel kernel) {
   fit_result result;
   result.converged = true;
   result.kernel = kernel;
@@ -27,4 +29,5 @@ inline fit_result summary(std::vector<fit_status> const& status, assign_kernel k
   return result;
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail

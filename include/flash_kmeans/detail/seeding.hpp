@@ -6,9 +6,11 @@
 #include <cmath>
 #include <cstdint>
 
+#include "host/abi.hpp"
 #include "math.hpp"
 
 namespace flash_kmeans::detail {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 // Candidates of a step of k-means++.
 inline constexpr std::int32_t kMostCandidates = 64;
@@ -84,4 +86,5 @@ FLASH_KMEANS_HOST_DEVICE constexpr double seed_potential(C weight, C distance) {
              : 0.0;
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail

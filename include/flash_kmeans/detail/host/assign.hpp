@@ -12,14 +12,17 @@
 #include "../../types.hpp"
 #include "../calls.hpp"
 #include "../math.hpp"
+#include "abi.hpp"
 #include "distance.hpp"
 #include "points.hpp"
 #include "products.hpp"
 #include "rows.hpp"
 #include "scratch.hpp"
 #include "team.hpp"
+#include "vector.hpp"
 
 namespace flash_kmeans::detail::cpu {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 // Centroids as the products take them: the score of a point is x.c - bias, and the largest wins.
 //   euclidean      c, |c|^2 / 2
@@ -132,7 +135,7 @@ double assign_points(team& workers, scratch<C>& s, matrix_view<P> const& x,
       static_cast<double>(kPointBlock) * static_cast<double>(x.cols) *
       (static_cast<double>(s.bias.size()) + (inertia || distances != nullptr ? 2 : 0));
   workers.for_ranges(blocks, cost, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<C> tile(static_cast<std::size_t>(kTileRows * x.cols));
+    vector<C> tile(static_cast<std::size_t>(kTileRows * x.cols));
     std::array<std::int32_t, kPointBlock> nobody_asked;
     std::array<bool, kPointBlock> finite;
     for (std::int64_t block = begin; block < end; ++block) {
@@ -188,4 +191,5 @@ void run_predictions(std::vector<predict_call<P, C>> const& calls, metric by, in
   }
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail::cpu

@@ -5,15 +5,17 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "../balance.hpp"
+#include "abi.hpp"
 #include "points.hpp"
 #include "scratch.hpp"
 #include "sort.hpp"
 #include "team.hpp"
+#include "vector.hpp"
 
 namespace flash_kmeans::detail::cpu {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 // A part of a crowded cluster, places [begin, end) in the order of the points, and the cluster whose
 // centroid moves there.
@@ -24,8 +26,8 @@ struct given_part {
 
 // Of points as sort_points left them.
 template <class C>
-std::vector<given_part> given_parts(scratch<C> const& s, point_facts<C> const& facts, double ratio,
-                                    std::int64_t updates) {
+vector<given_part> given_parts(scratch<C> const& s, point_facts<C> const& facts, double ratio,
+                               std::int64_t updates) {
   auto const k = static_cast<std::int64_t>(s.offsets.size()) - 1;
   auto const begin = [&](std::int64_t j) {
     return std::int64_t{s.offsets[static_cast<std::size_t>(j)]};
@@ -34,7 +36,7 @@ std::vector<given_part> given_parts(scratch<C> const& s, point_facts<C> const& f
   std::int64_t const largest = largest_size(ratio, begin(k), k);
   std::int64_t const start = first_spared(updates, k);
   std::int64_t all_asked = 0;
-  std::vector<std::int32_t> spare;
+  vector<std::int32_t> spare;
   for (std::int64_t j = 0; j < k; ++j) {
     all_asked += asked_centroids(size(j), largest);
     if (can_be_spared(size(j), largest)) spare.push_back(static_cast<std::int32_t>(j));
@@ -48,7 +50,7 @@ std::vector<given_part> given_parts(scratch<C> const& s, point_facts<C> const& f
   }
   std::sort(spare.begin(), spare.end());
 
-  std::vector<given_part> given;
+  vector<given_part> given;
   auto const weighs_something = [&](std::int32_t i) { return facts.weight(i) > 0; };
   std::int64_t asked = 0, dealt = 0;
   for (std::int64_t j = 0; j < k && all_asked > 0; ++j) {
@@ -75,7 +77,7 @@ template <class C>
 std::int32_t const* balance_clusters(team& workers, scratch<C>& s, std::int32_t const* labels,
                                      std::int64_t n, std::int64_t k, point_facts<C> const& facts,
                                      double ratio, std::int64_t updates) {
-  std::vector<given_part> given;
+  vector<given_part> given;
   if (ratio > 0) given = given_parts(s, facts, ratio, updates);
   s.moved_centroids = static_cast<std::int64_t>(given.size());
   if (given.empty()) return labels;
@@ -94,4 +96,5 @@ std::int32_t const* balance_clusters(team& workers, scratch<C>& s, std::int32_t 
   return s.balanced.data();
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail::cpu

@@ -7,9 +7,11 @@
 #include <limits>
 
 #include "../../types.hpp"
+#include "abi.hpp"
 #include "rows.hpp"
 
 namespace flash_kmeans::detail::cpu {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 // A sum over d features in eight running sums, which compilers vectorise and which keeps rounding
 // errors small; term(f) is feature f's.
@@ -73,4 +75,5 @@ void scale_to_unit(C* a, std::int64_t d) {
   for (std::int64_t f = 0; f < d; ++f) a[f] = static_cast<C>(static_cast<double>(a[f]) / by);
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail::cpu

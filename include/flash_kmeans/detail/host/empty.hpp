@@ -7,23 +7,25 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <vector>
 
 #include "../../types.hpp"
 #include "../math.hpp"
+#include "abi.hpp"
 #include "distance.hpp"
 #include "points.hpp"
 #include "rows.hpp"
 #include "scratch.hpp"
 #include "sort.hpp"
 #include "team.hpp"
+#include "vector.hpp"
 
 namespace flash_kmeans::detail::cpu {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 // Clusters whose points, as sort_points left them, weigh nothing; ascending.
 template <class C>
-std::vector<std::int32_t> empty_clusters(scratch<C> const& s, point_facts<C> const& facts) {
-  std::vector<std::int32_t> empty;
+vector<std::int32_t> empty_clusters(scratch<C> const& s, point_facts<C> const& facts) {
+  vector<std::int32_t> empty;
   for (std::size_t j = 0; j + 1 < s.offsets.size(); ++j) {
     auto const begin = s.order.begin() + s.offsets[j], end = s.order.begin() + s.offsets[j + 1];
     if (std::none_of(begin, end, [&](std::int32_t i) { return facts.weight(i) > 0; })) {
@@ -37,13 +39,13 @@ std::vector<std::int32_t> empty_clusters(scratch<C> const& s, point_facts<C> con
 // of equals first), farthest first. sorted: the labels that points are sorted by; those in no cluster
 // are not taken.
 template <class P, class C>
-std::vector<std::int32_t> farthest_points(team& workers, matrix_view<P> const& x,
-                                          std::int32_t const* labels, matrix_view<C> const& c,
-                                          point_facts<C> const& facts, std::int32_t const* sorted,
-                                          std::size_t count) {
+vector<std::int32_t> farthest_points(team& workers, matrix_view<P> const& x,
+                                     std::int32_t const* labels, matrix_view<C> const& c,
+                                     point_facts<C> const& facts, std::int32_t const* sorted,
+                                     std::size_t count) {
   // NaN is what is not taken: points without weight or cluster, and those of NaN centroids.
-  std::vector<double> distances(static_cast<std::size_t>(x.rows),
-                                std::numeric_limits<double>::quiet_NaN());
+  vector<double> distances(static_cast<std::size_t>(x.rows),
+                           std::numeric_limits<double>::quiet_NaN());
   workers.for_ranges(x.rows, 3.0 * static_cast<double>(x.cols),
                      [&](std::int64_t begin, std::int64_t end) {
                        for (std::int64_t i = begin; i < end; ++i) {
@@ -52,7 +54,7 @@ std::vector<std::int32_t> farthest_points(team& workers, matrix_view<P> const& x
                              distance(facts.by, row(x, i), row(c, labels[i]), x.cols);
                        }
                      });
-  std::vector<std::int32_t> points;
+  vector<std::int32_t> points;
   for (std::size_t i = 0; i < distances.size(); ++i) {
     if (!std::isnan(distances[i])) points.push_back(static_cast<std::int32_t>(i));
   }
@@ -74,11 +76,11 @@ template <class P, class C>
 void move_farthest_points(team& workers, scratch<C>& s, matrix_view<P> const& x,
                           std::int32_t const* labels, std::int32_t const* sorted,
                           matrix_view<C> const& c, point_facts<C> const& facts) {
-  std::vector<std::int32_t> const empty = empty_clusters(s, facts);
+  vector<std::int32_t> const empty = empty_clusters(s, facts);
   if (empty.empty()) return;
-  std::vector<std::int32_t> const points =
+  vector<std::int32_t> const points =
       farthest_points(workers, x, labels, c, facts, sorted, empty.size());
-  std::vector<std::int32_t> moved(sorted, sorted + x.rows);
+  vector<std::int32_t> moved(sorted, sorted + x.rows);
   for (std::size_t e = 0; e < points.size(); ++e) {
     moved[static_cast<std::size_t>(points[e])] = empty[e];
   }
@@ -91,9 +93,9 @@ template <class C>
 class largest_clusters {
  public:
   largest_clusters(scratch<C> const& s, matrix_view<C> const& c, point_facts<C> const& facts) {
-    std::vector<std::int32_t> const empty = empty_clusters(s, facts);
+    vector<std::int32_t> const empty = empty_clusters(s, facts);
     if (empty.empty()) return;
-    std::vector<std::int32_t> counts;
+    vector<std::int32_t> counts;
     for (std::size_t j = 0; j + 1 < s.offsets.size(); ++j) {
       counts.push_back(s.offsets[j + 1] - s.offsets[j]);
     }
@@ -142,8 +144,9 @@ class largest_clusters {
 
  private:
   using split = std::array<std::int32_t, 2>;  // the largest cluster, the empty one
-  std::vector<split> splits_;
-  std::vector<C> before_;  // both rows of each split
+  vector<split> splits_;
+  vector<C> before_;  // both rows of each split
 };
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail::cpu

@@ -9,6 +9,7 @@
 #include "../../types.hpp"
 #include "../calls.hpp"
 #include "../outputs.hpp"
+#include "abi.hpp"
 #include "assign.hpp"
 #include "lloyd.hpp"
 #include "points.hpp"
@@ -17,22 +18,24 @@
 #include "sort.hpp"
 #include "team.hpp"
 #include "variance.hpp"
+#include "vector.hpp"
 
 namespace flash_kmeans::detail::cpu {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 // What a fit has to know of the points of a batch.
 template <class C>
 struct batch_facts {
-  std::vector<point_facts<C>> points;  // [b]
-  std::vector<double> bounds;          // [b], the shift with which a problem has converged
+  vector<point_facts<C>> points;  // [b]
+  vector<double> bounds;          // [b], the shift with which a problem has converged
 };
 
 template <class P, class C>
 batch_facts<C> look_at_batch(team& workers, scratch<C>& shared, fit_call<P, C> const& call) {
   std::int64_t const b = call.x.batch_count(), n = call.x.rows;
   fit_options const& options = call.options;
-  batch_facts<C> facts{std::vector<point_facts<C>>(static_cast<std::size_t>(b)),
-                       std::vector<double>(static_cast<std::size_t>(b), 0.0)};
+  batch_facts<C> facts{vector<point_facts<C>>(static_cast<std::size_t>(b)),
+                       vector<double>(static_cast<std::size_t>(b), 0.0)};
   double const cost = static_cast<double>(n) * static_cast<double>(call.x.cols);
   for_each_problem(workers, shared, b, cost, [&](team& t, scratch<C>& s, std::int64_t i) {
     auto const points = problem(call.x, i);
@@ -47,10 +50,10 @@ batch_facts<C> look_at_batch(team& workers, scratch<C>& shared, fit_call<P, C> c
 
 // Labels, centroids, records, by-products and status of one batch.
 template <class P, class C>
-std::vector<fit_status> fit_batch(team& workers, scratch<C>& shared, fit_call<P, C> const& call,
-                                  batch_facts<C> const& facts) {
+vector<fit_status> fit_batch(team& workers, scratch<C>& shared, fit_call<P, C> const& call,
+                             batch_facts<C> const& facts) {
   std::int64_t const b = call.x.batch_count(), n = call.x.rows;
-  std::vector<fit_status> const status =
+  vector<fit_status> const status =
       run_best_fit<P, C>(workers, shared,
                          {call.x, call.centroids, call.out.labels, call.options, call.options.seed,
                           facts.points, facts.bounds, call.out.records});
@@ -89,7 +92,7 @@ fit_result run_fits(std::vector<fit_call<P, C>> const& calls, int threads) {
   double const cost =  // of one, about
       points / static_cast<double>(count) * static_cast<double>(widest.centroids.rows) *
       static_cast<double>(widest.x.cols);
-  std::vector<batch_facts<C>> facts(calls.size());
+  vector<batch_facts<C>> facts(calls.size());
   for_each_problem(workers, shared, count, cost, [&](team& t, scratch<C>& s, std::int64_t i) {
     auto const at = static_cast<std::size_t>(i);
     facts[at] = look_at_batch(t, s, calls[at]);
@@ -97,7 +100,7 @@ fit_result run_fits(std::vector<fit_call<P, C>> const& calls, int threads) {
   for (std::size_t i = 0; i < calls.size(); ++i) {
     if (calls[i].options.check_input) require_finite(calls[i].x, facts[i].points, calls[i].first);
   }
-  std::vector<std::vector<fit_status>> ends(calls.size());
+  vector<vector<fit_status>> ends(calls.size());
   auto const fit = [&](team& t, scratch<C>& s, std::int64_t i) {
     auto const at = static_cast<std::size_t>(i);
     ends[at] = fit_batch(t, s, calls[at], facts[at]);
@@ -107,9 +110,10 @@ fit_result run_fits(std::vector<fit_call<P, C>> const& calls, int threads) {
   } else {
     for_each_problem(workers, shared, count, cost, fit);
   }
-  std::vector<fit_status> all;
+  vector<fit_status> all;
   for (auto const& own : ends) all.insert(all.end(), own.begin(), own.end());
   return summary(all, assign_kernel::host);
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail::cpu

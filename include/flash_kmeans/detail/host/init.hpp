@@ -4,20 +4,21 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "../../types.hpp"
 #include "../math.hpp"
+#include "abi.hpp"
 #include "points.hpp"
 #include "rows.hpp"
+#include "vector.hpp"
 
 namespace flash_kmeans::detail::cpu {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 // Makes rows of x the centroids. Where they are fewer than centroids (of a problem with fewer rows
 // of finite values), they are repeated; where there are none, centroids are zero.
 template <class P, class C>
-void copy_rows(matrix_view<P> const& x, std::vector<std::int32_t> const& rows,
-               matrix_view<C> const& c) {
+void copy_rows(matrix_view<P> const& x, vector<std::int32_t> const& rows, matrix_view<C> const& c) {
   for (std::int64_t j = 0; j < c.rows; ++j) {
     C* const to = row(c, j);
     if (rows.empty()) {
@@ -32,9 +33,9 @@ void copy_rows(matrix_view<P> const& x, std::vector<std::int32_t> const& rows,
 // The first count rows that init_method::random draws for problem number i. Rows that are not finite
 // are passed over.
 template <class P>
-std::vector<std::int32_t> random_rows(matrix_view<P> const& x, std::int64_t count, std::int64_t i,
-                                      std::uint64_t seed) {
-  std::vector<std::int32_t> rows;
+vector<std::int32_t> random_rows(matrix_view<P> const& x, std::int64_t count, std::int64_t i,
+                                 std::uint64_t seed) {
+  vector<std::int32_t> rows;
   for (std::int64_t draw = 0; draw < x.rows && static_cast<std::int64_t>(rows.size()) < count;
        ++draw) {
     std::int64_t const r = random_centroid(draw, x.rows, i, seed);
@@ -43,4 +44,5 @@ std::vector<std::int32_t> random_rows(matrix_view<P> const& x, std::int64_t coun
   return rows;
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail::cpu

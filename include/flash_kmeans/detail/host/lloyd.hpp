@@ -5,10 +5,10 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <vector>
 
 #include "../../types.hpp"
 #include "../balance.hpp"
+#include "abi.hpp"
 #include "assign.hpp"
 #include "balance.hpp"
 #include "distance.hpp"
@@ -21,8 +21,10 @@
 #include "sort.hpp"
 #include "team.hpp"
 #include "update.hpp"
+#include "vector.hpp"
 
 namespace flash_kmeans::detail::cpu {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 // One update of a problem, index, crowded and empty clusters included. Returns the sum of the squared
 // distances that its centroids moved; s.moved_centroids is how many were moved because of size_ratio, of
@@ -57,21 +59,21 @@ struct fit_job {
   std::int32_t* labels;  // [b][n]
   fit_options const& options;
   std::uint64_t seed;
-  std::vector<point_facts<C>> const& facts;  // [b]
-  std::vector<double> const& bounds;         // [b], the shift with which a problem has converged
-  iteration_record* records;                 // [b][options.max_iterations] or null
+  vector<point_facts<C>> const& facts;  // [b]
+  vector<double> const& bounds;         // [b], the shift with which a problem has converged
+  iteration_record* records;            // [b][options.max_iterations] or null
 };
 
 // Returns how each problem ended. goes_on: becomes false where the caller wants no more.
 template <class P, class C>
-std::vector<fit_status> run_fit(team& workers, scratch<C>& shared, fit_job<P, C> const& job,
-                                bool& goes_on) {
+vector<fit_status> run_fit(team& workers, scratch<C>& shared, fit_job<P, C> const& job,
+                           bool& goes_on) {
   fit_options const& options = job.options;
   std::int64_t const b = job.x.batch_count(), n = job.x.rows;
   double const size_ratio = binding_ratio(options.max_size_ratio, job.centroids.rows);
   double const cost = assignment_cost(job.x, job.centroids);
-  std::vector<fit_status> status(static_cast<std::size_t>(b), fit_status{});
-  std::vector<std::int64_t> running(status.size());  // problems that have not converged
+  vector<fit_status> status(static_cast<std::size_t>(b), fit_status{});
+  vector<std::int64_t> running(status.size());  // problems that have not converged
   auto at = [](auto& values, std::int64_t i) -> auto& {
     return values[static_cast<std::size_t>(i)];
   };
@@ -89,7 +91,7 @@ std::vector<fit_status> run_fit(team& workers, scratch<C>& shared, fit_job<P, C>
                      at(running, i) = i;
                    });
 
-  std::vector<std::int32_t> previous;  // [b][n] labels, for the records
+  vector<std::int32_t> previous;  // [b][n] labels, for the records
   if (job.records != nullptr) previous.assign(static_cast<std::size_t>(b * n), -1);
   for (int iteration = 1; goes_on && iteration <= options.max_iterations && !running.empty();
        ++iteration) {
@@ -140,21 +142,21 @@ std::vector<fit_status> run_fit(team& workers, scratch<C>& shared, fit_job<P, C>
 // options.n_init fits, of which each problem keeps the one with the lowest inertia, the first of
 // equals.
 template <class P, class C>
-std::vector<fit_status> run_best_fit(team& workers, scratch<C>& shared, fit_job<P, C> job) {
+vector<fit_status> run_best_fit(team& workers, scratch<C>& shared, fit_job<P, C> job) {
   bool goes_on = true;
-  std::vector<fit_status> best = run_fit(workers, shared, job, goes_on);
+  vector<fit_status> best = run_fit(workers, shared, job, goes_on);
   if (job.options.n_init == 1) return best;
   std::int64_t const b = job.x.batch_count(), n = job.x.rows;
   std::int64_t const k = job.centroids.rows, d = job.centroids.cols;
-  std::vector<C> memory(static_cast<std::size_t>(b * k * d));
-  std::vector<std::int32_t> labels(static_cast<std::size_t>(b * n));
+  vector<C> memory(static_cast<std::size_t>(b * k * d));
+  vector<std::int32_t> labels(static_cast<std::size_t>(b * n));
   fit_job<P, C> other = job;
   other.centroids = {
       memory.data(), k, d, d, job.centroids.batch, {job.centroids.batch[1] * k * d, k * d}};
   other.labels = labels.data();
   for (int run = 1; goes_on && run < job.options.n_init; ++run) {
     other.seed = job.seed + static_cast<std::uint64_t>(run);
-    std::vector<fit_status> const status = run_fit(workers, shared, other, goes_on);
+    vector<fit_status> const status = run_fit(workers, shared, other, goes_on);
     for (std::int64_t i = 0; i < b; ++i) {
       auto const at = static_cast<std::size_t>(i);
       bool const better = status[at].inertia < best[at].inertia ||
@@ -169,4 +171,5 @@ std::vector<fit_status> run_best_fit(team& workers, scratch<C>& shared, fit_job<
   return best;
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail::cpu

@@ -5,17 +5,19 @@
 #include <array>
 #include <cstdint>
 #include <limits>
-#include <vector>
 
 #include "../../types.hpp"
 #include "../math.hpp"
+#include "abi.hpp"
 #include "assign.hpp"
 #include "distance.hpp"
 #include "rows.hpp"
 #include "scratch.hpp"
 #include "team.hpp"
+#include "vector.hpp"
 
 namespace flash_kmeans::detail::cpu {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 inline constexpr int kMostNearest = 64;
 
@@ -71,8 +73,8 @@ void nearest_centroids(team& workers, scratch<C>& s, matrix_view<P> const& x,
   double const cost = static_cast<double>(kTileRows) * static_cast<double>(x.cols) *
                       (static_cast<double>(s.bias.size()) + (distances != nullptr ? 3 * j : 0));
   workers.for_ranges(tiles, cost, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<C> memory(static_cast<std::size_t>(kTileRows * x.cols));
-    std::vector<best_scores<C>> best(kTileRows);
+    vector<C> memory(static_cast<std::size_t>(kTileRows * x.cols));
+    vector<best_scores<C>> best(kTileRows);
     std::array<bool, kTileRows> finite;
     for (std::int64_t t = begin; t < end; ++t) {
       std::int64_t const first = t * kTileRows;
@@ -116,4 +118,5 @@ void all_distances(team& workers, matrix_view<P> const& x, matrix_view<Centroid>
   });
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail::cpu

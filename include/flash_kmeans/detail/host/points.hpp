@@ -6,18 +6,20 @@
 #include <limits>
 #include <string>
 #include <type_traits>
-#include <vector>
 
 #include "../../types.hpp"
 #include "../checks.hpp"
 #include "../error.hpp"
 #include "../math.hpp"
+#include "abi.hpp"
 #include "distance.hpp"
 #include "rows.hpp"
 #include "scratch.hpp"
 #include "team.hpp"
+#include "vector.hpp"
 
 namespace flash_kmeans::detail::cpu {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 // Whether no value of a row is infinite or NaN.
 template <class T>
@@ -41,9 +43,9 @@ struct point_facts {
   // [n], or null: every point weighs 1
   C const* weights = nullptr;
   // [n] under metric::cosine, else empty: 1 / |x|, and 0 for a row of zeros
-  std::vector<double> inverse_lengths;
+  vector<double> inverse_lengths;
   // rows with a value that is not finite, ascending
-  std::vector<std::int32_t> left_out;
+  vector<std::int32_t> left_out;
 
   // Whether every point counts 1 in the sums, as it lies.
   bool plain() const { return weights == nullptr && inverse_lengths.empty(); }
@@ -67,7 +69,7 @@ point_facts<C> look_at_points(team& workers, matrix_view<P> const& x, metric by,
   bool const lengths = by == metric::cosine;
   if (std::is_integral_v<P> && !lengths) return facts;
   if (lengths) facts.inverse_lengths.resize(static_cast<std::size_t>(x.rows));
-  std::vector<std::uint8_t> finite(static_cast<std::size_t>(x.rows));
+  vector<std::uint8_t> finite(static_cast<std::size_t>(x.rows));
   double const cost = (lengths ? 2.0 : 1.0) * static_cast<double>(x.cols);
   workers.for_ranges(x.rows, cost, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
@@ -88,7 +90,7 @@ point_facts<C> look_at_points(team& workers, matrix_view<P> const& x, metric by,
 
 // Names the first row that is not finite. first: the number of the first problem.
 template <class P, class C>
-void require_finite(matrix_view<P> const& x, std::vector<point_facts<C>> const& facts,
+void require_finite(matrix_view<P> const& x, vector<point_facts<C>> const& facts,
                     std::int64_t first) {
   for (std::size_t i = 0; i < facts.size(); ++i) {
     if (facts[i].left_out.empty()) continue;
@@ -102,7 +104,7 @@ void require_finite(matrix_view<P> const& x, std::vector<point_facts<C>> const& 
 // Labels with -1 for points that are left out: the same memory where there are none.
 template <class C>
 std::int32_t const* counted_labels(point_facts<C> const& facts, std::int32_t const* labels,
-                                   std::int64_t n, std::vector<std::int32_t>& memory) {
+                                   std::int64_t n, vector<std::int32_t>& memory) {
   if (facts.left_out.empty()) return labels;
   memory.assign(labels, labels + n);
   for (std::int32_t const i : facts.left_out) memory[static_cast<std::size_t>(i)] = -1;
@@ -130,4 +132,5 @@ void check_weight_values(sample_weights const& weights, std::int64_t first, std:
   }
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail::cpu

@@ -7,9 +7,11 @@
 #include <type_traits>
 #include <utility>
 
+#include "abi.hpp"
 #include "scratch.hpp"
 
 namespace flash_kmeans::detail::cpu {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 // What a lane of scores counts blocks of centroids in: as wide as a score.
 template <class C>
@@ -134,4 +136,5 @@ void keep_best(C const* sums, C const* bias, lane_index<C> block, C* best,
 
 #endif
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail::cpu

@@ -3,13 +3,15 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <vector>
 
 #include "../../types.hpp"
+#include "abi.hpp"
 #include "points.hpp"
 #include "scratch.hpp"
+#include "vector.hpp"
 
 namespace flash_kmeans::detail::cpu {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 // moved and empty of a problem's labels; previous: [n], the labels before, -1 at first and for points
 // that are left out, becomes these.
@@ -19,7 +21,7 @@ iteration_record count_changes(scratch<C>& s, point_facts<C> const& facts,
                                std::int64_t k) {
   iteration_record record{};
   std::int32_t const* const counted = counted_labels(facts, labels, n, s.labels);
-  std::vector<std::uint8_t> has_points(static_cast<std::size_t>(k));
+  vector<std::uint8_t> has_points(static_cast<std::size_t>(k));
   for (std::int64_t i = 0; i < n; ++i) {
     record.moved += counted[i] != previous[i] ? 1 : 0;
     previous[i] = counted[i];
@@ -30,4 +32,5 @@ iteration_record count_changes(scratch<C>& s, point_facts<C> const& facts,
   return record;
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail::cpu

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "../../types.hpp"
+#include "abi.hpp"
+#include "vector.hpp"
 
 namespace flash_kmeans::detail::cpu {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 template <class T>
 matrix_view<T> problem(matrix_view<T> const& v, std::int64_t i) {
@@ -24,10 +26,11 @@ double as_double(P value) {
   return static_cast<double>(static_cast<centroid_t<P>>(value));
 }
 
-inline double sum_in_order(std::vector<double> const& terms) {
+inline double sum_in_order(vector<double> const& terms) {
   double sum = 0;
   for (double const term : terms) sum += term;
   return sum;
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail::cpu

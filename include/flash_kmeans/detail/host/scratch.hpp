@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
+#include "abi.hpp"
 #include "team.hpp"
+#include "vector.hpp"
 
 namespace flash_kmeans::detail::cpu {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 // Centroids are packed in blocks of kLanes, features outermost, so that one load brings the same
 // feature of neighbouring centroids; kRows points x kLanes centroids is what registers hold.
@@ -26,17 +28,17 @@ inline constexpr int kPieceRows = 1024;
 // Memory that calls inside one another's loops share.
 template <class C>
 struct scratch {
-  std::vector<C> packed;              // [k / kLanes][d][kLanes], zero beyond k
-  std::vector<C> bias;                // [k / kLanes][kLanes], infinite beyond k
-  std::vector<std::int32_t> offsets;  // [k + 1]
-  std::vector<std::int32_t> order;    // [n]
-  std::vector<std::int32_t> histograms;
-  std::vector<double> partials;
-  std::vector<double> shifts;        // [k]
-  std::vector<std::int32_t> labels;  // [n], where they differ from those that the caller sees
+  vector<C> packed;              // [k / kLanes][d][kLanes], zero beyond k
+  vector<C> bias;                // [k / kLanes][kLanes], infinite beyond k
+  vector<std::int32_t> offsets;  // [k + 1]
+  vector<std::int32_t> order;    // [n]
+  vector<std::int32_t> histograms;
+  vector<double> partials;
+  vector<double> shifts;        // [k]
+  vector<std::int32_t> labels;  // [n], where they differ from those that the caller sees
   // of balance_clusters
   std::int64_t moved_centroids = 0;
-  std::vector<std::int32_t> balanced;  // [n] labels
+  vector<std::int32_t> balanced;  // [n] labels
 };
 
 // Calls visit(team, scratch, i) for i in [0, count): many or small problems side by side, a thread
@@ -57,4 +59,5 @@ void for_each_problem(team& workers, scratch<C>& s, std::int64_t count, double c
   });
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail::cpu

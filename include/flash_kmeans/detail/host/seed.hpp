@@ -7,11 +7,11 @@
 #include <limits>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include "../../types.hpp"
 #include "../math.hpp"
 #include "../seeding.hpp"
+#include "abi.hpp"
 #include "assign.hpp"
 #include "distance.hpp"
 #include "init.hpp"
@@ -19,8 +19,10 @@
 #include "rows.hpp"
 #include "scratch.hpp"
 #include "team.hpp"
+#include "vector.hpp"
 
 namespace flash_kmeans::detail::cpu {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 // What seedings measure by: the squared distance for inner products too.
 inline metric seeding_metric(metric by) {
@@ -29,8 +31,8 @@ inline metric seeding_metric(metric by) {
 
 // Rows of x in memory of their own, as T.
 template <class T, class P>
-std::vector<T> take_rows(matrix_view<P> const& x, std::vector<std::int32_t> const& rows) {
-  std::vector<T> memory;
+vector<T> take_rows(matrix_view<P> const& x, vector<std::int32_t> const& rows) {
+  vector<T> memory;
   memory.reserve(rows.size() * static_cast<std::size_t>(x.cols));
   for (std::int32_t const i : rows) {
     P const* const from = row(x, i);
@@ -51,8 +53,8 @@ template <class P>
 class seed_draws {
  public:
   // weights [n]; points that may_not be chosen at all weigh nothing.
-  seed_draws(team& workers, matrix_view<P> const& x, metric by, std::vector<double> const& weights,
-             std::vector<bool> may_not)
+  seed_draws(team& workers, matrix_view<P> const& x, metric by, vector<double> const& weights,
+             vector<bool> may_not)
       : workers_(workers),
         x_(x),
         by_(seeding_metric(by)),
@@ -75,9 +77,9 @@ class seed_draws {
   };
 
   // Proposals for centroid `step`, as many as `draws`; none where all potentials are 0.
-  std::vector<proposal> propose(std::uint64_t key, std::int64_t step, std::int32_t draws) const {
+  vector<proposal> propose(std::uint64_t key, std::int64_t step, std::int32_t draws) const {
     double const all = total();
-    std::vector<proposal> proposals;
+    vector<proposal> proposals;
     for (std::int32_t l = 0; l < draws && all > 0; ++l) {
       std::int32_t const point = first_above(random_unit(key, draw_counter(step, l)) * all);
       proposals.push_back({point, nearest_[static_cast<std::size_t>(point)]});
@@ -87,10 +89,10 @@ class seed_draws {
 
   // Points for centroid `step`: as many as `draws`, by way of the proposals where there are any, or
   // the first one that is not chosen yet where all potentials are 0, or none.
-  std::vector<std::int32_t> draw(std::uint64_t key, std::int64_t step, std::int32_t draws,
-                                 std::vector<proposal> const& proposals = {}) const {
+  vector<std::int32_t> draw(std::uint64_t key, std::int64_t step, std::int32_t draws,
+                            vector<proposal> const& proposals = {}) const {
     double const all = total();
-    std::vector<std::int32_t> drawn;
+    vector<std::int32_t> drawn;
     if (all > 0) {
       for (std::int32_t l = 0; l < draws; ++l) {
         auto const draw_by = [&](seed_draw what) {
@@ -114,7 +116,7 @@ class seed_draws {
   }
 
   // Chooses the one of drawn that leaves the least potential, the first of equals. Returns it.
-  std::int32_t choose(std::vector<std::int32_t> const& drawn) {
+  std::int32_t choose(vector<std::int32_t> const& drawn) {
     // Before anything is chosen every point counts as 1 away.
     if (!any_chosen_) {
       std::fill(nearest_.begin(), nearest_.end(), std::numeric_limits<double>::infinity());
@@ -122,7 +124,7 @@ class seed_draws {
     any_chosen_ = true;
     std::size_t best = 0;
     if (drawn.size() > 1) {
-      std::vector<double> const left = measure(drawn);
+      vector<double> const left = measure(drawn);
       best = static_cast<std::size_t>(std::min_element(left.begin(), left.end()) - left.begin());
     }
     std::int32_t const point = drawn[best];
@@ -198,19 +200,19 @@ class seed_draws {
 
   // The potential that each of drawn would leave. Rows are converted and their lengths are taken
   // once, distances have the bits that distance() gives.
-  std::vector<double> measure(std::vector<std::int32_t> const& drawn) {
+  vector<double> measure(vector<std::int32_t> const& drawn) {
     std::size_t const count = drawn.size();
     std::int64_t const d = x_.cols;
-    std::vector<double> const candidates = take_rows<double>(x_, drawn);
-    std::vector<double> lengths(count);
+    vector<double> const candidates = take_rows<double>(x_, drawn);
+    vector<double> lengths(count);
     for (std::size_t l = 0; l < count; ++l) {
       lengths[l] = length(candidates.data() + static_cast<std::int64_t>(l) * d, d);
     }
-    std::vector<double> partials(static_cast<std::size_t>(blocks()) * count, 0.0);
+    vector<double> partials(static_cast<std::size_t>(blocks()) * count, 0.0);
     for_blocks(
         [&](std::int64_t block, std::int64_t begin, std::int64_t end) {
           double* const sums = partials.data() + static_cast<std::size_t>(block) * count;
-          std::vector<double> point(static_cast<std::size_t>(d));
+          vector<double> point(static_cast<std::size_t>(d));
           for (std::int64_t i = begin; i < end; ++i) {
             auto const at = static_cast<std::size_t>(i);
             if (chosen_[at] || weights_[at] == 0) continue;
@@ -231,7 +233,7 @@ class seed_draws {
           }
         },
         cost() * static_cast<double>(count));
-    std::vector<double> totals(count, 0.0);
+    vector<double> totals(count, 0.0);
     for (std::size_t i = 0; i < partials.size(); ++i) totals[i % count] += partials[i];
     return totals;
   }
@@ -239,22 +241,21 @@ class seed_draws {
   team& workers_;
   matrix_view<P> x_;
   metric by_;
-  std::vector<double> const& weights_;
-  std::vector<bool> chosen_;
-  std::vector<double> nearest_;
-  std::vector<double> sums_;
+  vector<double> const& weights_;
+  vector<bool> chosen_;
+  vector<double> nearest_;
+  vector<double> sums_;
   bool any_chosen_ = false;
 };
 
 // Rows of the centroids of greedy k-means++; fewer than k where there are no more.
 template <class P>
-std::vector<std::int32_t> plus_plus_rows(seed_draws<P>& draws, std::int64_t k,
-                                         std::int32_t candidates, std::uint64_t key) {
-  std::vector<std::int32_t> rows;
-  std::vector<typename seed_draws<P>::proposal> proposals;
+vector<std::int32_t> plus_plus_rows(seed_draws<P>& draws, std::int64_t k, std::int32_t candidates,
+                                    std::uint64_t key) {
+  vector<std::int32_t> rows;
+  vector<typename seed_draws<P>::proposal> proposals;
   for (std::int64_t step = 0; step < k; ++step) {
-    std::vector<std::int32_t> const drawn =
-        draws.draw(key, step, step == 0 ? 1 : candidates, proposals);
+    vector<std::int32_t> const drawn = draws.draw(key, step, step == 0 ? 1 : candidates, proposals);
     if (drawn.empty()) break;
     proposals.clear();
     if (proposes(step, k, candidates)) proposals = draws.propose(key, step + 1, candidates);
@@ -265,19 +266,18 @@ std::vector<std::int32_t> plus_plus_rows(seed_draws<P>& draws, std::int64_t k,
 
 // Rows of the centroids of k-means||; fewer than k where there are no more.
 template <class P, class C>
-std::vector<std::int32_t> parallel_rows(team& workers, scratch<C>& s, matrix_view<P> const& x,
-                                        seed_draws<P>& draws, std::vector<double> const& weights,
-                                        metric by, std::int64_t k, std::int32_t candidates,
-                                        std::uint64_t key) {
-  std::vector<std::int32_t> taken = draws.draw(key, 0, 1);
+vector<std::int32_t> parallel_rows(team& workers, scratch<C>& s, matrix_view<P> const& x,
+                                   seed_draws<P>& draws, vector<double> const& weights, metric by,
+                                   std::int64_t k, std::int32_t candidates, std::uint64_t key) {
+  vector<std::int32_t> taken = draws.draw(key, 0, 1);
   if (taken.empty()) return taken;
   draws.choose(taken);
-  std::vector<std::int32_t> owners(static_cast<std::size_t>(x.rows), 0);  // nearest of taken
-  std::vector<std::int32_t> labels(owners.size());
+  vector<std::int32_t> owners(static_cast<std::size_t>(x.rows), 0);  // nearest of taken
+  vector<std::int32_t> labels(owners.size());
   for (int round = 0; round < kSeedRounds; ++round) {
     double const total = draws.total();
     if (!(total > 0)) break;
-    std::vector<std::int32_t> fresh;
+    vector<std::int32_t> fresh;
     auto const capacity = static_cast<std::size_t>(round_capacity(x.rows, k));
     for (std::int64_t i = 0; i < x.rows && fresh.size() < capacity; ++i) {
       double const unit = random_unit(round_key(key, round), static_cast<std::uint64_t>(i));
@@ -286,7 +286,7 @@ std::vector<std::int32_t> parallel_rows(team& workers, scratch<C>& s, matrix_vie
       }
     }
     if (fresh.empty()) continue;
-    std::vector<C> const rows = take_rows<C>(x, fresh);
+    vector<C> const rows = take_rows<C>(x, fresh);
     matrix_view<C const> const c(rows.data(), static_cast<std::int64_t>(fresh.size()), x.cols);
     assign_points<P, C>(workers, s, x, c, seeding_metric(by), nullptr, labels.data(), nullptr,
                         false);
@@ -304,16 +304,15 @@ std::vector<std::int32_t> parallel_rows(team& workers, scratch<C>& s, matrix_vie
   }
   if (static_cast<std::int64_t>(taken.size()) < k) return taken;
 
-  std::vector<double> taken_weights(taken.size(), 0.0);
+  vector<double> taken_weights(taken.size(), 0.0);
   for (std::size_t i = 0; i < owners.size(); ++i) {
     taken_weights[static_cast<std::size_t>(owners[i])] += weights[i];
   }
   using point = std::remove_const_t<P>;
-  std::vector<point> const rows = take_rows<point>(x, taken);
+  vector<point> const rows = take_rows<point>(x, taken);
   matrix_view<point const> const few(rows.data(), static_cast<std::int64_t>(taken.size()), x.cols);
-  seed_draws<point const> among(workers, few, by, taken_weights, std::vector<bool>(taken.size()));
-  std::vector<std::int32_t> chosen =
-      plus_plus_rows(among, k, candidates, round_key(key, kSeedRounds));
+  seed_draws<point const> among(workers, few, by, taken_weights, vector<bool>(taken.size()));
+  vector<std::int32_t> chosen = plus_plus_rows(among, k, candidates, round_key(key, kSeedRounds));
   for (std::int32_t& i : chosen) i = taken[static_cast<std::size_t>(i)];
   return chosen;
 }
@@ -328,11 +327,11 @@ void draw_centroids(team& workers, scratch<C>& s, matrix_view<P> const& x, matri
     copy_rows(x, random_rows(x, c.rows, i, seed), c);
     return;
   }
-  std::vector<double> weights(static_cast<std::size_t>(x.rows));
+  vector<double> weights(static_cast<std::size_t>(x.rows));
   for (std::int64_t r = 0; r < x.rows; ++r) {
     weights[static_cast<std::size_t>(r)] = facts.weight(r);
   }
-  std::vector<bool> left_out(weights.size(), false);
+  vector<bool> left_out(weights.size(), false);
   for (std::int32_t const r : facts.left_out) {
     weights[static_cast<std::size_t>(r)] = 0;
     left_out[static_cast<std::size_t>(r)] = true;
@@ -340,14 +339,14 @@ void draw_centroids(team& workers, scratch<C>& s, matrix_view<P> const& x, matri
   std::uint64_t const key = random_key(seed, i);
   std::int32_t const candidates = seed_candidates(options.candidates, c.rows);
   seed_draws<P> draws(workers, x, options.metric, weights, left_out);
-  std::vector<std::int32_t> rows;
+  vector<std::int32_t> rows;
   if (options.init == init_method::kmeans_plus_plus) {
     rows = plus_plus_rows(draws, c.rows, candidates, key);
   } else {
     rows = parallel_rows(workers, s, x, draws, weights, options.metric, c.rows, candidates, key);
     // What is missing is drawn as by init_method::random.
     if (static_cast<std::int64_t>(rows.size()) < c.rows) {
-      std::vector<bool> taken(weights.size(), false);
+      vector<bool> taken(weights.size(), false);
       for (std::int32_t const r : rows) taken[static_cast<std::size_t>(r)] = true;
       for (std::int32_t const r : random_rows(x, x.rows, i, seed)) {
         if (static_cast<std::int64_t>(rows.size()) == c.rows) break;
@@ -368,4 +367,5 @@ double seeding_cost(matrix_view<P> const& x, matrix_view<C> const& c, fit_option
   return options.init == init_method::kmeans_parallel ? 10 * assignment_cost(x, c) : read;
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail::cpu

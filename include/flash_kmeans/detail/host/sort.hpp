@@ -3,13 +3,14 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <vector>
 
 #include "../../types.hpp"
+#include "abi.hpp"
 #include "scratch.hpp"
 #include "team.hpp"
 
 namespace flash_kmeans::detail::cpu {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 // Stable counting sort of the points by label into s.order and s.offsets. Labels outside [0, k)
 // come last, from s.offsets[k] on.
@@ -72,4 +73,5 @@ void write_index(scratch<C> const& s, cluster_index const& index, std::int64_t i
   }
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail::cpu

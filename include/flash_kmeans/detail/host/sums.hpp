@@ -5,10 +5,12 @@
 #include <cstdint>
 
 #include "../../types.hpp"
+#include "abi.hpp"
 #include "rows.hpp"
 #include "scratch.hpp"
 
 namespace flash_kmeans::detail::cpu {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 // sums[d] = sum of factor_of(p) x row row_of(p) of x for p = begin ... end - 1, in this order.
 template <class P, class RowOf, class FactorOf>
@@ -33,4 +35,5 @@ void sum_rows(matrix_view<P> const& x, std::int64_t begin, std::int64_t end, Row
   }
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail::cpu

@@ -12,11 +12,13 @@
 #include <system_error>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include "../error.hpp"
+#include "abi.hpp"
+#include "vector.hpp"
 
 namespace flash_kmeans::detail::cpu {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 // Multiply-adds that take about as long as it takes to wake a thread.
 inline constexpr double kWorthAThread = 1e5;
@@ -132,7 +134,7 @@ class team {
   }
 
   int const size_;
-  std::vector<std::thread> threads_;
+  vector<std::thread> threads_;
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   std::function<void()> const* job_ = nullptr;
@@ -146,4 +148,5 @@ inline void check_threads(int threads) {
   require(threads >= 0, "execution.threads", threads, "must not be negative");
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail::cpu

@@ -4,18 +4,20 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <vector>
 
 #include "../../types.hpp"
 #include "../math.hpp"
+#include "abi.hpp"
 #include "distance.hpp"
 #include "points.hpp"
 #include "rows.hpp"
 #include "scratch.hpp"
 #include "sums.hpp"
 #include "team.hpp"
+#include "vector.hpp"
 
 namespace flash_kmeans::detail::cpu {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 // Moves a centroid to where the sums of its points say; it stays where they say nothing. Returns
 // the squared distance that it moved.
@@ -50,8 +52,8 @@ void move_centroids(team& workers, scratch<C>& s, matrix_view<P> const& x, matri
     std::int64_t cluster, slot, pieces;
   };
   std::int64_t const k = c.rows, d = c.cols;
-  std::vector<piece> pieces;
-  std::vector<split> splits;
+  vector<piece> pieces;
+  vector<split> splits;
   std::int64_t slots = 0;
   for (std::int64_t j = 0; j < k; ++j) {
     std::int64_t const begin = s.offsets[static_cast<std::size_t>(j)];
@@ -93,7 +95,7 @@ void move_centroids(team& workers, scratch<C>& s, matrix_view<P> const& x, matri
   auto const piece_count = static_cast<std::int64_t>(pieces.size());
   double const cost = points * static_cast<double>(d) / static_cast<double>(pieces.size() + 1);
   workers.for_ranges(piece_count, cost, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<double> sums(static_cast<std::size_t>(width));
+    vector<double> sums(static_cast<std::size_t>(width));
     for (std::int64_t i = begin; i < end; ++i) {
       piece const& part = pieces[static_cast<std::size_t>(i)];
       double* const to = part.slot < 0 ? sums.data() : s.partials.data() + part.slot * width;
@@ -117,4 +119,5 @@ void move_centroids(team& workers, scratch<C>& s, matrix_view<P> const& x, matri
                      });
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail::cpu

@@ -3,18 +3,20 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <vector>
 
 #include "../../types.hpp"
 #include "../math.hpp"
+#include "abi.hpp"
 #include "distance.hpp"
 #include "points.hpp"
 #include "rows.hpp"
 #include "scratch.hpp"
 #include "sums.hpp"
 #include "team.hpp"
+#include "vector.hpp"
 
 namespace flash_kmeans::detail::cpu {
+inline namespace FLASH_KMEANS_ABI_HOST {
 
 // Mean over the features of the variance of the points (under cosine of their directions, a row of
 // zeros having that of zeros), weights aside: means first, then squared deviations, so that a large
@@ -25,7 +27,7 @@ double mean_variance(team& workers, scratch<C>& s, matrix_view<P> const& x,
   std::int64_t const n = x.rows - static_cast<std::int64_t>(facts.left_out.size()), d = x.cols;
   if (n == 0) return 0;
   // Those that are not left out.
-  std::vector<std::int32_t> rows;
+  vector<std::int32_t> rows;
   if (!facts.left_out.empty()) {
     auto skip = facts.left_out.begin();
     for (std::int32_t i = 0; i < x.rows; ++i) {
@@ -53,7 +55,7 @@ double mean_variance(team& workers, scratch<C>& s, matrix_view<P> const& x,
   for_blocks([&](std::int64_t block, std::int64_t begin, std::int64_t end) {
     sum_rows(x, begin, end, row_of, scale_of, s.partials.data() + block * d);
   });
-  std::vector<double> means(static_cast<std::size_t>(d), 0.0);
+  vector<double> means(static_cast<std::size_t>(d), 0.0);
   for (std::int64_t block = 0; block < blocks; ++block) {
     for (std::int64_t f = 0; f < d; ++f) {
       means[static_cast<std::size_t>(f)] += s.partials[static_cast<std::size_t>(block * d + f)];
@@ -76,4 +78,5 @@ double mean_variance(team& workers, scratch<C>& s, matrix_view<P> const& x,
   return sum_in_order(s.partials) / static_cast<double>(n) / static_cast<double>(d);
 }
 
+}  // namespace FLASH_KMEANS_ABI_HOST
 }  // namespace flash_kmeans::detail::cpu
