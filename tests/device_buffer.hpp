@@ -1,17 +1,17 @@
-// Device memory for tests, benchmarks and examples: a buffer that frees itself, holds poison until it
-// is written, and makes accesses outside of it visible.
+// Device memory for tests, benchmarks and examples: a buffer that frees itself, holds poison until
+// it is written, and makes accesses outside of it visible.
 //
 // The environment variable FLASH_KMEANS_BUFFERS selects where a buffer lies in its allocation:
 //
 //   guarded      (default) Between two guard bands. A write to a band is reported by
-//                check_device_buffers() and when the buffer is destroyed. A value that is read from a
-//                band is NaN in every floating-point type and an illegal label as an integer.
-//   exact_start  The allocation has the bytes of the buffer and no more, so compute-sanitizer reports
-//                an access before its start and past its end. The first byte is aligned to 256 bytes,
-//                so a vector access that reaches past a row's end leaves the allocation.
-//   exact_end    Likewise, but the end of the buffer is aligned to 16 bytes. Up to 15 bytes before the
-//                buffer belong to the allocation and are never written: initcheck reports a vector
-//                access that begins before the first row.
+//                check_device_buffers() and when the buffer is destroyed. A value that is read from
+//                a band is NaN in every floating-point type and an illegal label as an integer.
+//   exact_start  The allocation has the bytes of the buffer and no more, so compute-sanitizer
+//                reports an access before its start and past its end. The first byte is aligned to
+//                256 bytes, so a vector access that reaches past a row's end leaves the allocation.
+//   exact_end    Likewise, but the end of the buffer is aligned to 16 bytes. Up to 15 bytes before
+//                the buffer belong to the allocation and are never written: initcheck reports a
+//                vector access that begins before the first row.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -129,8 +129,8 @@ class device_bytes {
   unsigned char* data() const { return base_ == nullptr ? nullptr : base_ + before_; }
   std::size_t size() const { return bytes_; }
 
-  // Reports overwritten guard bands. Waits for the device. Does nothing after a fault of the device,
-  // which every CUDA call reports by itself.
+  // Reports overwritten guard bands. Waits for the device. Does nothing after a fault of the
+  // device, which every CUDA call reports by itself.
   void check() const {
     if (!is_guarded_ || cudaDeviceSynchronize() != cudaSuccess) return;
     check_band(base_, before_, "before the start");
@@ -153,10 +153,11 @@ class device_bytes {
  private:
   static constexpr std::size_t kEndAlignment = 16;
 
-  // 16-bit words 0xFFA5: NaN as half, bfloat16, float and double, a negative integer, and not poison.
+  // 16-bit words 0xFFF5: NaN as half, bfloat16, float and double, a negative integer, and not
+  // poison.
   static std::vector<unsigned char> band_image(std::size_t bytes) {
     std::vector<unsigned char> image(std::max(bytes, kBand));
-    for (std::size_t i = 0; i < image.size(); ++i) image[i] = i % 2 == 0 ? 0xA5 : 0xFF;
+    for (std::size_t i = 0; i < image.size(); ++i) image[i] = i % 2 == 0 ? 0xF5 : 0xFF;
     return image;
   }
 

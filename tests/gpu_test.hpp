@@ -1,6 +1,6 @@
-// What the GPU tests share: skipping without a GPU, matrices laid out in batches with padding that must
-// not be read, the shape table, the derived error bounds, and one-call runs of the verbs that bring
-// all outputs back. Device memory: device_buffer.hpp.
+// What the GPU tests share: skipping without a GPU, matrices laid out in batches with padding that
+// must not be read, the shape table, the derived error bounds, and one-call runs of the verbs that
+// bring all outputs back. Device memory: device_buffer.hpp.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -60,7 +60,8 @@ class gpu_test : public ::testing::Test {
     GTEST_SKIP() << why;
   }
 
-  // A fault on the device, and a write outside of a buffer, are reported by the test that made them.
+  // A fault on the device, and a write outside of a buffer, are reported by the test that made
+  // them.
   void TearDown() override {
     if (IsSkipped() || !why_no_gpu().empty()) return;
     cudaError_t const status = cudaDeviceSynchronize();
@@ -323,10 +324,67 @@ inline std::ostream& operator<<(std::ostream& out, shape const& s) {
   return out << "n" << s.n << "_k" << s.k << "_d" << s.d;
 }
 
+// --- Under compute-sanitizer ---------------------------------------------------------------------
+
+// Whether device buffers have exactly their bytes, which is how the sanitizers run the tests whose
+// names begin with small_. Under racecheck a kernel takes a thousand times as long and more, so
+// these tests then run a part of their cases, with fewer points.
+inline bool sanitizing() {
+  return device_support::selected_placement() != device_support::buffer_placement::guarded;
+}
+
+// A size or a number of repetitions.
+inline int sized(int ordinary, int sanitized) { return sanitizing() ? sanitized : ordinary; }
+
+// All cases in ordinary runs. Under the sanitizers `count` of them, evenly apart; calls begin with
+// one case after the other, so that the tests of a program together come to all.
+template <class Case>
+std::vector<Case> part_of(std::vector<Case> const& cases, std::size_t count = 1) {
+  if (!sanitizing() || cases.size() <= count) return cases;
+  static std::size_t calls = 0;
+  std::vector<Case> part;
+  for (std::size_t i = 0; i < count; ++i) {
+    part.push_back(cases[(calls + i * cases.size() / count) % cases.size()]);
+  }
+  ++calls;
+  return part;
+}
+template <class Case>
+std::vector<Case> part_of(std::initializer_list<Case> cases, std::size_t count = 1) {
+  return part_of(std::vector<Case>(cases), count);
+}
+template <class Case, std::size_t N>
+std::vector<Case> part_of(Case const (&cases)[N], std::size_t count = 1) {
+  return part_of(std::vector<Case>(cases, cases + N), count);
+}
+
+// Of shapes only cheap ones, or else the cheapest.
+inline std::vector<shape> cheap(std::vector<shape> const& shapes) {
+  if (!sanitizing()) return shapes;
+  auto const cost = [](shape const& s) { return s.n * (s.k * s.d + 200); };
+  std::vector<shape> kept;
+  for (shape const& s : shapes) {
+    if (cost(s) < 600000) kept.push_back(s);
+  }
+  if (kept.empty()) {
+    kept.push_back(
+        *std::min_element(shapes.begin(), shapes.end(),
+                          [&](shape const& a, shape const& b) { return cost(a) < cost(b); }));
+  }
+  return kept;
+}
+inline std::vector<shape> part_of(std::initializer_list<shape> shapes, std::size_t count = 1) {
+  return part_of(cheap(shapes), count);
+}
+
 // Cheap enough for compute-sanitizer; every kernel's special cases are in here: single rows, k = n,
 // tiles of centroids full, one short and one over, features that fill no vector and no tile, fit in
 // shared memory, and do not.
 inline std::vector<shape> small_shapes() {
+  if (sanitizing()) {
+    return {{1, 1, 1},     {3, 2, 1},    {33, 5, 45}, {65, 17, 64},
+            {131, 129, 8}, {13, 9, 193}, {9, 3, 1537}};
+  }
   return {{1, 1, 1},      {1, 1, 64},    {2, 1, 3},      {3, 2, 1},       {5, 5, 3},
           {7, 3, 24},     {33, 5, 45},   {64, 64, 64},   {65, 17, 64},    {127, 7, 100},
           {129, 127, 16}, {131, 128, 8}, {257, 129, 33}, {260, 130, 192}, {61, 9, 193},
@@ -343,6 +401,7 @@ inline std::vector<shape> large_shapes() {
 // Single problems that do not start or continue on 16-byte boundaries, and ones that do with ld >
 // d.
 inline std::vector<layout> single_layouts() {
+  if (sanitizing()) return {{"base_off_by_1", 0, 1}, {"padded_by_8", 8, 0}};
   return {{"contiguous", 0, 0},
           {"padded_by_3", 3, 0},
           {"padded_by_8", 8, 0},
@@ -352,6 +411,9 @@ inline std::vector<layout> single_layouts() {
 
 // Batches of 2 x 3 problems.
 inline std::vector<layout> batch_layouts() {
+  if (sanitizing()) {
+    return {{"bhsd_padded", 5, 1, {2, 3}, false, 17}, {"nhd_padded", 8, 0, {2, 3}, true, 8}};
+  }
   return {{"bhsd", 0, 0, {2, 3}, false, 0},   {"bhsd_padded", 5, 1, {2, 3}, false, 17},
           {"nhd", 0, 0, {2, 3}, true, 0},     {"nhd_padded", 8, 0, {2, 3}, true, 8},
           {"nhd_odd", 1, 1, {2, 3}, true, 7}, {"flat", 0, 0, {6, 1}, false, 0}};

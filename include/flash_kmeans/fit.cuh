@@ -134,9 +134,10 @@ inline namespace FLASH_KMEANS_ABI {
 /// Bytes of execution::workspace that fit and fit_async need for these shapes and options on the
 /// current device.
 ///
-/// @param[in] x,centroids shapes, strides and batch as for fit. The data is not read. Pointers may be
-///     null: the size then suffices for points at any address. Half and bfloat16 points whose rows
-///     start on multiples of 16 bytes need less, which the size shows when their pointer is given
+/// @param[in] x,centroids shapes, strides and batch as for fit. The data is not read. Pointers may
+///     be null: the size then suffices for points at any address. Half and bfloat16 points whose
+///     rows start on multiples of 16 bytes need less, which the size shows when their pointer is
+///     given
 /// @param[in] options as for fit
 /// @param[in] exec kernel, precision and screening count
 /// @param[in] outputs only whether records are asked for: these take 4 bytes a point and 4 a
@@ -226,8 +227,9 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
 /// Synchronises nothing and, given a workspace, allocates nothing; can be captured into a CUDA
 /// graph.
 /// Throws std::invalid_argument naming argument and value before anything is queued, and
-/// cuda_error (which says what a failure between two launches leaves). Source of the method: S. Lloyd, Least squares quantization in PCM, IEEE Trans. Inf.
-/// Theory 28 (1982); the tolerance is scikit-learn's.
+/// cuda_error (which says what a failure between two launches leaves). Source of the method:
+/// S. Lloyd, Least squares quantization in PCM, IEEE Trans. Inf. Theory 28 (1982); the tolerance is
+/// scikit-learn's.
 ///
 /// @code{.cpp}
 /// fk::matrix_view<__half const> x{d_x, n, d};
@@ -251,10 +253,12 @@ assign_kernel fit_async(matrix_view<P> const& x, matrix_view<C> const& centroids
 /// the device ends within four iterations of convergence.
 ///
 /// What the buffers hold may change from fit to fit; outputs and rules are those of the free
-/// fit_async. Belongs to the device that is current when it is made, and runs on that device whichever
-/// is current when it is used. Can be moved, not copied. Neither copies nor owns the memory of a fit: views, outputs
-/// and workspace must outlive it. Fits of one plan share its workspace and must run one after the
-/// other, on one stream or ordered by events.
+/// fit_async. A plan belongs to the device that is current when it is made, and runs on that device
+/// whichever is current when it is used; its kernels run on the multiprocessors of the context that
+/// is current when their graph is built, whatever stream it is launched into. It can be moved, not
+/// copied. It neither copies nor owns the memory of a fit: views, outputs and workspace must
+/// outlive it. Fits of one plan share its workspace and must run one after the other, on one stream
+/// or ordered by events.
 ///
 /// @code{.cpp}
 /// fk::fit_plan<__half> plan(x, c, {d_labels}, options, {stream, d_workspace, bytes});
@@ -287,9 +291,9 @@ class fit_plan {
 
   /// Queues one fit. unchanged: saves the work on what is as the last fit of this plan left it;
   /// what has changed nevertheless gives wrong results. Synchronises nothing. The first fit with
-  /// each value of `unchanged` builds its graph as prepare() does; later ones allocate nothing. Where
-  /// the stream is being captured, the fit is captured kernel by kernel, so that the graph around it
-  /// may be a part of others. The stream belongs to the plan's device.
+  /// each value of `unchanged` builds its graph as prepare() does; later ones allocate nothing.
+  /// Where the stream is being captured, the fit is captured kernel by kernel, so that the graph
+  /// around it may be a part of others. The stream belongs to the plan's device.
   /// Throws std::invalid_argument for `unchanged` before the first fit, or for unchanged centroids
   /// that would be drawn anew, and cuda_error.
   void fit_async(CUstream_st* stream, fit_unchanged unchanged = {}) {

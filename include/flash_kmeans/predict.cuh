@@ -133,8 +133,8 @@ struct transform_memory {
 inline namespace FLASH_KMEANS_ABI {
 
 /// Bytes of execution::workspace that predict and predict_async need for these shapes on the
-/// current device. The data is not read. Pointers may be null: the size then suffices for points at any
-/// address. options: metric counts; exec: kernel, precision and screening count.
+/// current device. The data is not read. Pointers may be null: the size then suffices for points at
+/// any address. options: metric counts; exec: kernel, precision and screening count.
 ///
 /// Roughly 4 b k bytes (8 for double), 2 b k d more for half and bfloat16 points, and 16 KiB a
 /// problem. metric::cosine: b k d elements of the centroids' type more, d rounded up to 16 bytes. On

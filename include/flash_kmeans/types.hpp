@@ -554,11 +554,11 @@ struct fit_result {
 /// A call into CUDA failed. The failure is not left behind for the caller's next cudaGetLastError,
 /// unless the device itself faulted.
 ///
-/// A verb that cannot get memory, has no kernel for the device, or is refused by a check of the host
-/// throws before it queues anything. When a launch fails after others have succeeded (the driver is
-/// out of memory, say, or an earlier kernel of the program has faulted), the work before it stays
-/// queued: the outputs of the call are then unspecified once the stream has run, and nothing else is
-/// written. A capture that fails that way is to be ended and thrown away.
+/// A verb that cannot get memory, has no kernel for the device, or is refused by a check of the
+/// host throws before it queues anything. When a launch fails after others have succeeded (the
+/// driver is out of memory, say, or an earlier kernel of the program has faulted), the work before
+/// it stays queued: the outputs of the call are then unspecified once the stream has run, and
+/// nothing else is written. A capture that fails that way must be ended and thrown away.
 class cuda_error : public std::runtime_error {
  public:
   /// what: says which call

@@ -106,15 +106,15 @@ TYPED_TEST(async, small_fit_in_an_exact_workspace) {
   using T = TypeParam;
   own_stream const stream;
   batch_case const data = mixed_batch(1);
-  for (fk::init_method const method : {fk::init_method::given, fk::init_method::random}) {
-    for (double const tolerance : {0.0, 1e-4}) {
-      for (bool const closing : {true, false}) {
+  for (fk::init_method const method : part_of({fk::init_method::given, fk::init_method::random})) {
+    for (double const tolerance : part_of({0.0, 1e-4})) {
+      for (bool const closing : part_of({true, false})) {
         SCOPED_TRACE(text("init ", static_cast<int>(method), ", tolerance ", tolerance,
                           ", closing ", closing));
         fk::fit_options options = given(9, tolerance);
         options.init = method;
         options.closing_assignment = closing;
-        for (fk::assign_kernel const kernel : fit_kernels<T>()) {
+        for (fk::assign_kernel const kernel : part_of(fit_kernels<T>())) {
           SCOPED_TRACE(fk::to_string(kernel));
           auto const plain =
               run_fit<T>(data.points, data.centroids, options, on_kernel(kernel), data.how);
@@ -135,8 +135,8 @@ TYPED_TEST(async, small_fit_in_an_exact_workspace) {
 TYPED_TEST(async, small_fit_shapes_in_an_exact_workspace) {
   using T = TypeParam;
   own_stream const stream;
-  for (shape const& s : {shape{1, 1, 1}, shape{9, 9, 3}, shape{257, 129, 33}, shape{1000, 7, 200},
-                         shape{65, 3, 4096}}) {
+  for (shape const& s : part_of({shape{1, 1, 1}, shape{9, 9, 3}, shape{257, 129, 33},
+                                 shape{1000, 7, 200}, shape{65, 3, 4096}})) {
     SCOPED_TRACE(text(s));
     matrix const x = normal_points(s.n, s.d, 11);
     fk::fit_options options;
@@ -155,7 +155,7 @@ TYPED_TEST(async, small_other_verbs_in_an_exact_workspace) {
   using C = centroid_of<T>;
   own_stream const stream;
   for (shape const& s :
-       {shape{1, 1, 1}, shape{300, 20, 45}, shape{257, 129, 64}, shape{50, 60, 1536}}) {
+       part_of({shape{1, 1, 1}, shape{300, 20, 45}, shape{257, 129, 64}, shape{50, 60, 1536}})) {
     SCOPED_TRACE(text(s));
     auto const n = static_cast<std::size_t>(s.n);
     matrix const x = normal_points(s.n, s.d, 21), c = normal_points(s.k, s.d, 22);
@@ -241,8 +241,8 @@ TYPED_TEST(async, small_other_verbs_in_an_exact_workspace) {
   }
 }
 
-// Sizes depend on shapes and alignment alone, so a caller can ask before there is any data; the size
-// then suffices for rows at any address.
+// Sizes depend on shapes and alignment alone, so a caller can ask before there is any data; the
+// size then suffices for rows at any address.
 TYPED_TEST(async, small_workspace_bytes_without_data) {
   using T = TypeParam;
   using C = centroid_of<T>;
@@ -491,7 +491,7 @@ TYPED_TEST(async, small_input_and_output_of_kernels_next_to_a_call) {
   device_matrices<C> const centroids(c[0]), c0(c[0]), c1(c[1]);
   device_matrices<T> const* const new_points[] = {&x0, &x1};
   device_matrices<C> const* const new_centroids[] = {&c0, &c1};
-  for (fk::assign_kernel const kernel : kernels_for<T>()) {
+  for (fk::assign_kernel const kernel : part_of(kernels_for<T>())) {
     SCOPED_TRACE(fk::to_string(kernel));
     fk::execution const wanted = on_kernel(kernel);
     exact_workspace const memory(
@@ -543,8 +543,8 @@ TYPED_TEST(async, small_a_plan_fits_as_the_free_function_does) {
   using T = TypeParam;
   own_stream const stream;
   batch_case const first = mixed_batch(121), second = mixed_batch(131);
-  for (fk::init_method const method : {fk::init_method::given, fk::init_method::random}) {
-    for (fk::assign_kernel const kernel : fit_kernels<T>()) {
+  for (fk::init_method const method : part_of({fk::init_method::given, fk::init_method::random})) {
+    for (fk::assign_kernel const kernel : part_of(fit_kernels<T>())) {
       SCOPED_TRACE(text("init ", static_cast<int>(method), ", ", fk::to_string(kernel)));
       fk::fit_options options = given(20, 1e-4);
       options.init = method;
@@ -576,7 +576,7 @@ TYPED_TEST(async, small_a_plan_goes_on_from_where_it_ended) {
   using T = TypeParam;
   own_stream const stream;
   batch_case const data = mixed_batch(141);
-  for (bool const closing : {false, true}) {
+  for (bool const closing : part_of({false, true})) {
     SCOPED_TRACE(text("closing assignment ", closing));
     fk::fit_options two = given(2, 0), six = given(6, 0);
     two.closing_assignment = six.closing_assignment = closing;
@@ -595,7 +595,7 @@ TYPED_TEST(async, small_a_plan_goes_on_from_where_it_ended) {
 
 // Launches of one kernel may want different amounts of shared memory. Those that a plan wants are
 // there whatever other calls wanted in between.
-TYPED_TEST(async, small_a_plan_keeps_its_shared_memory) {
+TYPED_TEST(async, a_plan_keeps_its_shared_memory) {
   using T = TypeParam;
   own_stream const stream;
   fk::fit_options const options = given(2, 0);
@@ -717,12 +717,12 @@ TYPED_TEST(async, small_a_captured_fit_runs_again_on_other_input) {
   batch_case second = mixed_batch(91);
   std::swap(second.points[0], second.points[1]);
   std::swap(second.centroids[0], second.centroids[1]);
-  for (fk::init_method const method : {fk::init_method::given, fk::init_method::random}) {
+  for (fk::init_method const method : part_of({fk::init_method::given, fk::init_method::random})) {
     SCOPED_TRACE(text("init ", static_cast<int>(method)));
     fk::fit_options options = given(20, 1e-4);
     options.init = method;
     fit_buffers<T> buffers(first.points, first.centroids, first.how);
-    for (fk::assign_kernel const kernel : fit_kernels<T>()) {
+    for (fk::assign_kernel const kernel : part_of(fit_kernels<T>())) {
       SCOPED_TRACE(fk::to_string(kernel));
       exact_workspace const memory(buffers.workspace_bytes(options, on_kernel(kernel)));
       fk::execution exec = memory.on(stream);
@@ -761,7 +761,7 @@ TYPED_TEST(async, small_a_captured_fit_gives_the_same_bits_twenty_times) {
   exact_workspace const memory(buffers.workspace_bytes(options));
   auto const plain = run_fit<T>(data.points, data.centroids, options);
   captured_graph const graph(stream, [&] { buffers.queue(options, memory.on(stream)); });
-  for (int again = 0; again < 20; ++again) {
+  for (int again = 0; again < sized(20, 2); ++again) {
     buffers.centroids.upload(data.centroids);
     graph.run(stream);
     ASSERT_TRUE(same_run(buffers.collect(), plain)) << "run " << again;
@@ -770,7 +770,7 @@ TYPED_TEST(async, small_a_captured_fit_gives_the_same_bits_twenty_times) {
 
 // What one more iteration adds to a captured fit: kernels only, and few. All iterations of small
 // problems are one kernel; a screen is three more.
-TYPED_TEST(async, small_an_iteration_is_at_most_five_kernels) {
+TYPED_TEST(async, an_iteration_is_at_most_five_kernels) {
   using T = TypeParam;
   own_stream const stream;
   struct row {
@@ -812,8 +812,8 @@ TYPED_TEST(async, small_a_plan_loops) {
   own_stream const stream;
   batch_case const data = mixed_batch(151);
   fk::assign_kernel const kernel = fk::assign_kernel::simt;
-  for (int const iterations : {4, 8, 9, 11, 12, 60}) {
-    for (bool const closing : {false, true}) {
+  for (int const iterations : part_of({4, 8, 9, 11, 12, 60})) {
+    for (bool const closing : part_of({false, true})) {
       SCOPED_TRACE(text(iterations, " iterations, closing assignment ", closing));
       fk::fit_options options = given(iterations, 0);
       options.closing_assignment = closing;
@@ -840,7 +840,7 @@ TYPED_TEST(async, small_a_plan_loops) {
 }
 
 // More clusters than are counted at once: blocks of the sort wait for each other inside the loop.
-TYPED_TEST(async, small_a_plan_loops_over_many_clusters) {
+TYPED_TEST(async, a_plan_loops_over_many_clusters) {
   using T = TypeParam;
   own_stream const stream;
   std::vector<matrix> const points{integer_points(9000, 8, 155), integer_points(9000, 8, 156)},

@@ -61,7 +61,7 @@ std::size_t expect_balanced(exact_set const& exact, double ratio, policy_case co
     moves.push_back(reference_moves(o, s.x[p], labels, s.c[p].rows).size());
     all_moves += moves.back();
   }
-  for (fk::assign_kernel const kernel : kernels) {
+  for (fk::assign_kernel const kernel : part_of(kernels)) {
     SCOPED_TRACE(text("ratio ", ratio, ", ", policy.name, ", ", m.name,
                       weighted ? ", weighted, k " : ", k ", s.c[0].rows, ", ",
                       fk::to_string(kernel)));
@@ -106,16 +106,18 @@ template <class T>
 void expect_updates_balanced(std::size_t number) {
   exact_set const some = crowded_problems(3, {300, 9, 16}, 5, 401);
   exact_set const many = crowded_problems(3, {260, 60, 5}, 8, 411);
-  for (policy_case const& policy : kPolicies) {
-    for (bool const weighted : {false, true}) {
+  for (policy_case const& policy : part_of(kPolicies)) {
+    for (bool const weighted : part_of({false, true})) {
       std::size_t moves = 0;
-      for (double const ratio : {1.0, 1.7, 4.0}) {
+      for (double const ratio : part_of({1.0, 1.7, 4.0})) {
         moves += expect_balanced<T>(some, ratio, policy, number, weighted, odd_heads(3),
                                     fit_kernels<T>());
         moves += expect_balanced<T>(many, ratio, policy, number, weighted, aligned_heads(3),
                                     {fk::assign_kernel::automatic});
       }
-      EXPECT_GT(moves, 50u) << "the data tests nothing";
+      if (!sanitizing()) {
+        EXPECT_GT(moves, 50u) << "the data tests nothing";
+      }
     }
   }
 }
@@ -137,8 +139,8 @@ TYPED_TEST(balance, large_one_update_is_the_oracle_s) {
     return some;
   }();
   for (exact_set const& s : sets) {
-    for (double const ratio : {1.0, 3.5}) {
-      for (policy_case const& policy : kPolicies) {
+    for (double const ratio : part_of({1.0, 3.5})) {
+      for (policy_case const& policy : part_of(kPolicies)) {
         EXPECT_GT(expect_balanced<TypeParam>(s, ratio, policy, 0, policy.empty != vacancy::keep, {},
                                              {fk::assign_kernel::automatic}),
                   2u);
@@ -200,9 +202,9 @@ TYPED_TEST(balance, small_fits_end_as_on_the_cpu) {
   using T = TypeParam;
   using C = centroid_of<T>;
   problem_set const s = scattered_problems(2, {300, 14, 9}, 441);
-  for (metric_case const& m : {kMetrics[0], kMetrics[2]}) {
-    for (policy_case const& policy : kPolicies) {
-      for (double const ratio : {1.2, 2.0}) {
+  for (metric_case const& m : part_of({kMetrics[0], kMetrics[2]})) {
+    for (policy_case const& policy : part_of(kPolicies)) {
+      for (double const ratio : part_of({1.2, 2.0})) {
         SCOPED_TRACE(text(m.name, ", ", policy.name, ", ratio ", ratio));
         fk::fit_options what = capped(ratio, is_half_v<T> ? 1 : 6);
         what.metric = m.metric;
@@ -243,8 +245,8 @@ template <class T>
 void expect_batches_end_alike(metric_case const& m) {
   problem_set const s = mixed_problems<T>(400, 451);
   problem_set const clean = cleaned(s);
-  for (policy_case const& policy : kPolicies) {
-    for (fk::assign_kernel const kernel : kernels_for<T>()) {
+  for (policy_case const& policy : part_of(kPolicies)) {
+    for (fk::assign_kernel const kernel : part_of(kernels_for<T>())) {
       SCOPED_TRACE(text(m.name, ", ", policy.name, ", ", fk::to_string(kernel)));
       fk::fit_options what = capped(1.2, 7, 1e-4);
       what.metric = m.metric;
@@ -319,8 +321,8 @@ TYPED_TEST(balance, small_no_problem_converges_while_centroids_move) {
   for (std::int64_t i = 0; i < 14; ++i) {
     for (std::int64_t e = 0; e < 3; ++e) s.x[1](i, e) = i < 7 ? 9 : 11;
   }
-  for (double const tolerance : {0.0, 1.0}) {
-    for (fk::assign_kernel const kernel : fit_kernels<T>()) {
+  for (double const tolerance : part_of({0.0, 1.0})) {
+    for (fk::assign_kernel const kernel : part_of(fit_kernels<T>())) {
       auto const run = run_set<T>(s, capped(1.5, 9, tolerance), kernel);
       EXPECT_EQ(run.status[0].iterations, 9);
       EXPECT_EQ(run.status[0].converged, 0);
@@ -345,7 +347,7 @@ TYPED_TEST(balance, small_as_many_clusters_as_points) {
   using T = TypeParam;
   problem_set s{{matrix(60, 2)}, {matrix(60, 2, 30)}, {}};
   for (std::int64_t i = 0; i < 60; ++i) s.x[0](i, 0) = static_cast<double>(2 * i);
-  for (fk::assign_kernel const kernel : fit_kernels<T>()) {
+  for (fk::assign_kernel const kernel : part_of(fit_kernels<T>())) {
     auto const run = run_set<T>(s, capped(1, 80), kernel);
     EXPECT_TRUE(run.result.converged);
     EXPECT_EQ(run.result.inertia, 0);
@@ -357,9 +359,9 @@ TYPED_TEST(balance, small_as_many_clusters_as_points) {
 TYPED_TEST(balance, small_a_cap_that_no_cluster_can_exceed_changes_no_bit) {
   using T = TypeParam;
   problem_set const s = normal_problems<T>(3, {400, 9, 12}, 461, false);
-  for (fk::assign_kernel const kernel : fit_kernels<T>()) {
+  for (fk::assign_kernel const kernel : part_of(fit_kernels<T>())) {
     auto const without = run_set<T>(s, capped(0, 20), kernel);
-    for (double const ratio : {9.0, 10.0, 1e300}) {
+    for (double const ratio : part_of({9.0, 10.0, 1e300})) {
       auto const with = run_set<T>(s, capped(ratio, 20), kernel);
       EXPECT_TRUE(same_run(with, without));
       EXPECT_EQ(with.result.kernel, without.result.kernel);
@@ -377,7 +379,7 @@ TYPED_TEST(balance, small_a_cap_that_no_cluster_can_exceed_changes_no_bit) {
 // Ten blobs with 99 % of the points and as many far ones as k-means++ takes most of its centroids
 // from. Three times the average size is in reach, but for what the last update leaves; of twice it,
 // three clusters barely hold a blob, and fits come near without having to settle.
-TYPED_TEST(balance, small_crowds_are_spread_over_more_clusters) {
+TYPED_TEST(balance, crowds_are_spread_over_more_clusters) {
   using T = TypeParam;
   std::int64_t const n = 6060, k = 60, d = 6;
   matrix x = normal_points(n, d, 60);

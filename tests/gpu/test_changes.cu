@@ -96,9 +96,9 @@ std::vector<int> expect_as_one_by_one(problem_set const& s, int iterations,
 }
 
 TYPED_TEST(changes, exact_sums_are_those_of_all_points) {
-  for (shape const& s : {shape{40000, 300, 64}, shape{33000, 1000, 40}, shape{100000, 7, 96},
-                         shape{70000, 2048, 33}}) {
-    for (int const iterations : {2, 3, 9}) {
+  for (shape const& s : part_of({shape{40000, 300, 64}, shape{33000, 1000, 40},
+                                 shape{100000, 7, 96}, shape{70000, 2048, 33}})) {
+    for (int const iterations : part_of({2, 3, 9})) {
       SCOPED_TRACE(text(s, ", iterations ", iterations));
       expect_as_one_by_one<TypeParam>(whole_problems<TypeParam>(1, s, 601), iterations);
     }
@@ -106,11 +106,13 @@ TYPED_TEST(changes, exact_sums_are_those_of_all_points) {
 }
 
 TYPED_TEST(changes, small_exact_sums) {
-  problem_set const s = whole_problems<TypeParam>(2, {32768, 21, 36}, 605);
-  expect_as_one_by_one<TypeParam>(s, 4);
+  int const iterations = sized(4, 2);
+  problem_set const s =
+      whole_problems<TypeParam>(sized(2, 1), {32768, sized(21, 3), sized(36, 32)}, 605);
+  expect_as_one_by_one<TypeParam>(s, iterations);
   // With an index the last update adds up all points.
-  EXPECT_TRUE(same_bits(run_fit<TypeParam>(s.x, s.c, without_closing(4)).centroids,
-                        run_changes<TypeParam>(s, without_closing(4)).centroids));
+  EXPECT_TRUE(same_bits(run_fit<TypeParam>(s.x, s.c, without_closing(iterations)).centroids,
+                        run_changes<TypeParam>(s, without_closing(iterations)).centroids));
 }
 
 // A batch: one problem ends at once, one has a crowded cluster, one holds points that are not finite,
@@ -127,7 +129,7 @@ TYPED_TEST(changes, problems_of_a_batch_differ) {
   for (std::int64_t i = 5; i < s.n; i += 700) set.x[3](i, i % s.d) = kSpoilt[i % 3];
   set.c[3] = first_rows(set.x[3], s.k);
   for (std::int64_t e = 0; e < s.d; ++e) set.c[3](5, e) = 0;
-  for (layout const& how : {layout{}, aligned_heads(2), odd_heads(2)}) {
+  for (layout const& how : part_of({layout{}, aligned_heads(2), odd_heads(2)})) {
     layout of_four = how;
     of_four.batch = {2, 2};
     SCOPED_TRACE(how.name);
@@ -160,7 +162,7 @@ TYPED_TEST(changes, centroids_stay_means) {
   }
   problem_set const set{{rounded_to<T>(x)}, {first_rows(rounded_to<T>(x), s.k)}, {}};
   ASSERT_TRUE(adds_changes<T>(set));
-  for (int const iterations : {5, 40}) {
+  for (int const iterations : part_of({5, 40})) {
     SCOPED_TRACE(iterations);
     changed_run<T> const run = run_changes<T>(set, without_closing(iterations));
     ASSERT_EQ(run.status[0].iterations, iterations);
@@ -190,7 +192,7 @@ TYPED_TEST(changes, plans_fit_as_calls_do) {
   problem_set const first = normal_problems<T>(2, s, 631, false),
                     second = normal_problems<T>(2, s, 641, false);
   ASSERT_TRUE(adds_changes<T>(first));
-  for (int const iterations : {3, 10, 60}) {
+  for (int const iterations : part_of({3, 10, 60})) {
     SCOPED_TRACE(iterations);
     fk::fit_options const what = given(iterations, 0);
     layout how;

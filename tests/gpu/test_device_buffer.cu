@@ -1,5 +1,5 @@
-// device_buffer: the guard bands that all other GPU tests rely on can fail a test, and poison is what
-// it is said to be.
+// device_buffer: the guard bands that all other GPU tests rely on can fail a test, and poison is
+// what it is said to be.
 #include <cuda.h>
 #include <gtest/gtest-spi.h>
 

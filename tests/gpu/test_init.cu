@@ -53,8 +53,9 @@ TYPED_TEST(init, small_random_centroids_are_distinct_points) {
   struct row {
     std::int64_t n, k, d;
   };
-  for (row const& s : {row{1, 1, 2}, row{2, 1, 3}, row{100, 7, 24}, row{1000, 1000, 2},
-                       row{16384, 300, 45}, row{500, 64, 100}, row{40, 5, 4096}}) {
+  for (row const& s : part_of({row{1, 1, 2}, row{2, 1, 3}, row{100, 7, 24}, row{1000, 1000, 2},
+                               row{sized(16384, 1000), sized(300, 30), 45}, row{500, 64, 100},
+                               row{40, 5, 4096}})) {
     SCOPED_TRACE(text(shape{s.n, s.k, s.d}));
     matrix const x = numbered_points(s.n, s.d, 1);
     matrix const c = from_type<centroid_of<T>>(run_init<T>({x}, s.k, 5), s.k, s.d);
@@ -245,20 +246,22 @@ TYPED_TEST(init, small_plus_plus_is_the_oracles) {
   for (shape const& s : small_shapes()) {
     expect_the_oracles<T>(integer_points(s.n, s.d, 11), s.k, options);
   }
-  matrix const x = integer_points(1500, 40, 12);  // several blocks of points
-  for (int const candidates : {1, 7, 8, 15, 16, 33, 64}) {
+  std::int64_t const n = sized(1500, 600);  // several blocks of points
+  matrix const x = integer_points(n, 40, 12);
+  for (int const candidates : part_of({1, 7, 8, 15, 16, 33, 64})) {
     fk::fit_options other = options;
     other.candidates = candidates;
     expect_the_oracles<T>(x, 20, other);
-    expect_the_oracles<T>(x, 20, other, integer_weights(1500, 13, 0, 5));
+    expect_the_oracles<T>(x, 20, other, integer_weights(n, 13, 0, 5));
   }
 }
 
 TYPED_TEST(init, small_parallel_is_the_oracles) {
   using T = TypeParam;
   fk::fit_options const options = seeded(fk::init_method::kmeans_parallel);
-  for (shape const& s : {shape{1, 1, 2}, shape{5, 5, 3}, shape{64, 64, 64}, shape{257, 12, 33},
-                         shape{700, 9, 192}, shape{1500, 30, 24}, shape{50, 3, 768}}) {
+  for (shape const& s :
+       part_of({shape{1, 1, 2}, shape{5, 5, 3}, shape{64, 64, 64}, shape{257, 12, 33},
+                shape{700, 9, 192}, shape{1500, 30, 24}, shape{50, 3, 768}})) {
     expect_the_oracles<T>(integer_points(s.n, s.d, 14), s.k, options);
     expect_the_oracles<T>(integer_points(s.n, s.d, 14), s.k, options,
                           integer_weights(s.n, 15, 1, 4));
@@ -267,12 +270,12 @@ TYPED_TEST(init, small_parallel_is_the_oracles) {
 
 TYPED_TEST(init, small_seedings_in_every_layout_and_on_every_kernel) {
   using T = TypeParam;
-  matrix const x = integer_points(600, 45, 16);
-  for (fk::init_method const method : kMeasuring) {
+  matrix const x = integer_points(sized(600, 200), 45, 16);
+  for (fk::init_method const method : part_of(kMeasuring)) {
     for (layout const& how : single_layouts())
-      expect_the_oracles<T>(x, 25, seeded(method), {}, how);
-    for (fk::assign_kernel const kernel : kernels_for<T>()) {
-      expect_the_oracles<T>(x, 25, seeded(method), {}, {}, on_kernel(kernel));
+      expect_the_oracles<T>(x, sized(25, 9), seeded(method), {}, how);
+    for (fk::assign_kernel const kernel : part_of(kernels_for<T>())) {
+      expect_the_oracles<T>(x, sized(25, 9), seeded(method), {}, {}, on_kernel(kernel));
     }
   }
 }
@@ -280,7 +283,7 @@ TYPED_TEST(init, small_seedings_in_every_layout_and_on_every_kernel) {
 // Runs of blocks, and blocks of more than one span a warp.
 TYPED_TEST(init, seedings_of_many_points_are_the_oracles) {
   using T = TypeParam;
-  for (fk::init_method const method : kMeasuring) {
+  for (fk::init_method const method : part_of(kMeasuring)) {
     expect_the_oracles<T>(integer_points(70001, 12, 17), 20, seeded(method),
                           integer_weights(70001, 18, 0, 3));
     expect_the_oracles<T>(integer_points(1200003, 3, 19, -60, 60), 5, seeded(method));
@@ -291,14 +294,14 @@ TYPED_TEST(init, seedings_of_many_points_are_the_oracles) {
 TYPED_TEST(init, small_seedings_of_batches) {
   using T = TypeParam;
   using C = centroid_of<T>;
-  std::int64_t const n = 700, k = 20, d = 37;
+  std::int64_t const n = sized(700, 200), k = sized(20, 7), d = 37;
   std::vector<matrix> exact, rough;
   for (std::uint64_t p = 0; p < 6; ++p) {
     exact.push_back(integer_points(n, d, 20 + p));
     rough.push_back(rounded_to<T>(normal_points(n, d, 30 + p)));
   }
   std::vector<double> const weights = integer_weights(6 * n, 40, 0, 3);
-  for (fk::init_method const method : kMeasuring) {
+  for (fk::init_method const method : part_of(kMeasuring)) {
     SCOPED_TRACE(name_of(method));
     fk::fit_options const options = seeded(method, 9);
     auto const first = run_seeding<T>(exact, k, options, weights);
@@ -325,11 +328,11 @@ TYPED_TEST(init, small_seedings_of_batches) {
 TYPED_TEST(init, small_seedings_are_reproducible) {
   using T = TypeParam;
   using C = centroid_of<T>;
-  std::int64_t const n = 3000, k = 40, d = 64;
+  std::int64_t const n = sized(3000, 400), k = sized(40, 10), d = 64;
   matrix const x = rounded_to<T>(normal_points(n, d, 50));
-  for (fk::init_method const method : kMeasuring) {
+  for (fk::init_method const method : part_of(kMeasuring)) {
     for (fk::metric const what :
-         {fk::metric::euclidean, fk::metric::cosine, fk::metric::inner_product}) {
+         part_of({fk::metric::euclidean, fk::metric::cosine, fk::metric::inner_product})) {
       SCOPED_TRACE(text(name_of(method), ", metric ", static_cast<int>(what)));
       fk::fit_options options = seeded(method);
       options.metric = what;
@@ -386,8 +389,8 @@ TYPED_TEST(init, small_distinct_points_come_first) {
     repeated.push_back(i < distinct ? i : random.integer(0, distinct - 1));
   }
   matrix const x = take_rows(rows, repeated);
-  for (fk::init_method const method : kMeasuring) {
-    for (fk::metric const what : {fk::metric::euclidean, fk::metric::cosine}) {
+  for (fk::init_method const method : part_of(kMeasuring)) {
+    for (fk::metric const what : part_of({fk::metric::euclidean, fk::metric::cosine})) {
       SCOPED_TRACE(text(name_of(method), ", metric ", static_cast<int>(what)));
       fk::fit_options options = seeded(method);
       options.metric = what;
@@ -441,15 +444,15 @@ void expect_points_while_there_are_any(fk::init_method method) {
   std::int64_t const n = 90, d = 12;
   double const nan = std::numeric_limits<double>::quiet_NaN();
   std::vector<std::int64_t> finite_rows{90, 30, 1, 0};
-  for (std::int64_t const finite : finite_rows) {
+  for (std::int64_t const finite : part_of(finite_rows, 2)) {
     matrix x = numbered_points(n, d, 70);
     for (std::int64_t i = 0; i < n; ++i) {
       if ((i * 7 + 3) % n >= finite) x(i, i % d) = i % 2 == 0 ? nan : -1 / 0.0;
     }
     std::vector<double> some = integer_weights(n, 71, 0, 1), none(static_cast<std::size_t>(n), 0.0);
-    for (std::vector<double> const& weights : {ones(n), some, none}) {
-      for (fk::metric const what : {fk::metric::euclidean, fk::metric::cosine}) {
-        for (std::int64_t const k : {n, std::int64_t{40}}) {
+    for (std::vector<double> const& weights : part_of({ones(n), some, none})) {
+      for (fk::metric const what : part_of({fk::metric::euclidean, fk::metric::cosine})) {
+        for (std::int64_t const k : part_of({n, std::int64_t{40}})) {
           SCOPED_TRACE(text("init ", static_cast<int>(method), ", finite ", finite, ", k ", k,
                             ", metric ", static_cast<int>(what), ", weight ",
                             std::accumulate(weights.begin(), weights.end(), 0.0)));
@@ -496,7 +499,7 @@ TYPED_TEST(init, small_too_few_points_parallel) {
 TYPED_TEST(init, small_points_that_are_never_drawn) {
   using T = TypeParam;
   using C = centroid_of<T>;
-  std::int64_t const n = 1100, k = 60, d = 20;
+  std::int64_t const n = sized(1100, 400), k = sized(60, 20), d = 20;
   double const nan = std::numeric_limits<double>::quiet_NaN();
   double const infinity = std::numeric_limits<double>::infinity();
   matrix x = rounded_to<T>(normal_points(n, d, 63));
@@ -509,8 +512,8 @@ TYPED_TEST(init, small_points_that_are_never_drawn) {
       for (std::int64_t e = 0; e < d; ++e) x(i, e) = 0;
     }
   }
-  for (fk::init_method const method : kMeasuring) {
-    for (fk::metric const what : {fk::metric::euclidean, fk::metric::cosine}) {
+  for (fk::init_method const method : part_of(kMeasuring)) {
+    for (fk::metric const what : part_of({fk::metric::euclidean, fk::metric::cosine})) {
       SCOPED_TRACE(text(name_of(method), ", metric ", static_cast<int>(what)));
       fk::fit_options options = seeded(method);
       options.metric = what;
@@ -555,8 +558,8 @@ TYPED_TEST(init, small_every_blob_gets_a_centroid) {
   using T = TypeParam;
   using C = centroid_of<T>;
   std::int64_t const blobs = 50, d = 24;
-  matrix const x = rounded_to<T>(far_blobs(blobs, 40, d));
-  for (fk::init_method const method : kMeasuring) {
+  matrix const x = rounded_to<T>(far_blobs(blobs, sized(40, 8), d));
+  for (fk::init_method const method : part_of(kMeasuring)) {
     SCOPED_TRACE(name_of(method));
     matrix const c = from_type<C>(run_seeding<T>({x}, blobs, seeded(method)), blobs, d);
     std::set<std::int64_t> found;
@@ -576,13 +579,13 @@ TYPED_TEST(init, small_every_direction_gets_a_centroid) {
   using T = TypeParam;
   using C = centroid_of<T>;
   std::int64_t const blobs = 20, d = 40;
-  matrix x = integer_points(blobs * 50, d, 67, -1, 1);
+  matrix x = integer_points(blobs * sized(50, 10), d, 67, -1, 1);
   for (std::int64_t i = 0; i < x.rows; ++i) {
     for (std::int64_t e = 0; e < d; ++e) x(i, e) *= 0.125 * static_cast<double>(1 + i % 7);
     x(i, i % blobs) += 16 * static_cast<double>(1 + i % 7);
   }
   x = rounded_to<T>(x);
-  for (fk::init_method const method : kMeasuring) {
+  for (fk::init_method const method : part_of(kMeasuring)) {
     SCOPED_TRACE(name_of(method));
     fk::fit_options options = seeded(method);
     options.metric = fk::metric::cosine;
@@ -597,10 +600,10 @@ TYPED_TEST(init, small_every_direction_gets_a_centroid) {
 TYPED_TEST(init, small_fits_start_from_the_seeding) {
   using T = TypeParam;
   using C = centroid_of<T>;
-  for (shape const& s : {shape{500, 12, 20}, shape{20000, 150, 24}}) {
+  for (shape const& s : part_of({shape{500, 12, 20}, shape{20000, 150, 24}})) {
     matrix const x = rounded_to<T>(normal_points(s.n, s.d, 68));
     matrix const nowhere(s.k, s.d, -77);
-    for (fk::init_method const method : kMeasuring) {
+    for (fk::init_method const method : part_of(kMeasuring)) {
       SCOPED_TRACE(text(name_of(method), " ", s));
       fk::fit_options options = seeded(method);
       options.max_iterations = 3;

@@ -1,6 +1,6 @@
 // Launches and lifetimes: programmatic dependent launch changes no bit, many calls at once do not
-// disturb each other, failures leave nothing behind, and plans, streams with few multiprocessors and
-// device resets work.
+// disturb each other, failures leave nothing behind, and plans, streams with few multiprocessors
+// and device resets work.
 #include <cuda.h>
 #include <cudaTypedefs.h>
 
@@ -150,7 +150,7 @@ Function driver(char const* name) {
   void* function = nullptr;
   cudaDriverEntryPointQueryResult found{};
   FLASH_KMEANS_CUDA_CHECK(
-      cudaGetDriverEntryPointByVersion(name, &function, 12040, cudaEnableDefault, &found));
+      cudaGetDriverEntryPointByVersion(name, &function, 12050, cudaEnableDefault, &found));
   return reinterpret_cast<Function>(found == cudaDriverEntryPointSuccess ? function : nullptr);
 }
 
@@ -197,8 +197,8 @@ class narrow_stream {
   bool succeeded_ = false;
 };
 
-// Waits for work that would never end if more blocks waited for each other than run at once; ends the
-// program in that case, since nothing else can.
+// Waits for work that would never end if more blocks waited for each other than run at once; ends
+// the program in that case, since nothing else can.
 void expect_it_ends(cudaStream_t stream) {
   auto const deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   while (cudaStreamQuery(stream) == cudaErrorNotReady) {
@@ -480,11 +480,11 @@ TEST_F(gpu_test, more_values_than_32_bits_count) {
 TYPED_TEST(launch, small_a_plan_is_prepared_ahead) {
   using T = TypeParam;
   using C = centroid_of<T>;
-  matrix const x = normal_points(3000, 24, 29), c = first_rows(x, 30);
+  matrix const x = normal_points(sized(3000, 200), 24, 29), c = first_rows(x, sized(30, 5));
   auto const expected = run_fit<T>(x, c, given(6, 0));
   device_matrices<T> const points(x);
   device_matrices<C> const centroids(c);
-  device_buffer<std::int32_t> const labels(3000);
+  device_buffer<std::int32_t> const labels(at(x.rows));
   own_stream const stream;
   fk::execution exec;
   exec.workspace_bytes =
@@ -539,7 +539,8 @@ TYPED_TEST(launch, a_plan_keeps_its_device) {
 
 // --- Device reset --------------------------------------------------------------------------------
 
-// The last test of the file: nothing on the device outlives it. Kernels need their attributes again.
+// The last test of the file: nothing on the device outlives it. Kernels need their attributes
+// again.
 TYPED_TEST(launch, a_device_reset_is_survived) {
   using T = TypeParam;
   matrix const x = normal_points(5000, 128, 37), c = first_rows(x, 200);

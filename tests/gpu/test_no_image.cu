@@ -1,5 +1,5 @@
-// A program that holds no code for the GPU at hand: every verb says so, and no error is left behind.
-// Built for sm_75 alone.
+// A program that holds no code for the GPU at hand: every verb says so, and no error is left
+// behind. Built for sm_75 alone.
 #include <cuda_runtime.h>
 #include <gtest/gtest.h>
 

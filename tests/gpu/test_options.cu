@@ -45,7 +45,7 @@ void expect_one_update(exact_set const& exact, layout const& how,
                        std::vector<fk::assign_kernel> const& kernels, bool search) {
   for (std::size_t number = 0; number < 3; ++number) {
     metric_case const& m = kMetrics[number];
-    for (bool const weighted : {false, true}) {
+    for (bool const weighted : part_of({false, true})) {
       problem_set s = exact;
       std::vector<matrix> starts, expected;
       for (std::size_t p = 0; p < s.x.size(); ++p) {
@@ -55,7 +55,7 @@ void expect_one_update(exact_set const& exact, layout const& how,
         starts.push_back(start_of(o, s.c[p]));
         expected.push_back(reference_update(o, s.x[p], labels, starts[p]));
       }
-      for (fk::assign_kernel const kernel : kernels) {
+      for (fk::assign_kernel const kernel : part_of(kernels)) {
         SCOPED_TRACE(text(m.name, weighted ? ", weighted, " : ", ", how.name, ", n ", s.x[0].rows,
                           ", k ", s.c[0].rows, ", d ", s.x[0].cols, ", ", fk::to_string(kernel)));
         fk::fit_options what = given(1, 0);
@@ -90,7 +90,7 @@ void expect_one_update(exact_set const& exact, layout const& how,
 
 TYPED_TEST(options, small_one_update_is_exact) {
   bool aligned = false;
-  for (exact_set const& s : small_sets()) {
+  for (exact_set const& s : part_of(small_sets())) {
     expect_one_update<TypeParam>(s, aligned ? aligned_heads(3) : odd_heads(3),
                                  fit_kernels<TypeParam>(), true);
     aligned = !aligned;
@@ -109,11 +109,11 @@ TYPED_TEST(options, large_one_update_is_exact) {
 
 TYPED_TEST(options, small_several_updates_belong_together) {
   using T = TypeParam;
-  for (shape const& s : {shape{400, 7, 3}, shape{300, 20, 64}, shape{211, 9, 130}}) {
-    for (bool const weighted : {false, true}) {
+  for (shape const& s : part_of({shape{400, 7, 3}, shape{300, 20, 64}, shape{211, 9, 130}})) {
+    for (bool const weighted : part_of({false, true})) {
       problem_set const set = normal_problems<T>(3, s, 101, weighted);
-      for (metric_case const& m : kMetrics) {
-        for (fk::assign_kernel const kernel : fit_kernels<T>()) {
+      for (metric_case const& m : part_of(kMetrics)) {
+        for (fk::assign_kernel const kernel : part_of(fit_kernels<T>())) {
           SCOPED_TRACE(
               text(m.name, weighted ? ", weighted, " : ", ", s, ", ", fk::to_string(kernel)));
           fk::fit_options what = given(2, 0);
@@ -147,16 +147,16 @@ TYPED_TEST(options, small_several_updates_belong_together) {
 // own rounding counts in second order only.
 TYPED_TEST(options, small_inertia_never_rises) {
   using T = TypeParam;
-  for (metric_case const& m : {kMetrics[0], kMetrics[1]}) {
-    problem_set const s = normal_problems<T>(1, {900, 8, 12}, 121, true);
+  for (metric_case const& m : part_of({kMetrics[0], kMetrics[1]})) {
+    problem_set const s = normal_problems<T>(1, {sized(900, 200), 8, 12}, 121, true);
     auto const o = oracle<T>(m.by, s.w[0]);
     matrix const& x = s.x[0];
-    for (fk::assign_kernel const kernel : fit_kernels<T>()) {
+    for (fk::assign_kernel const kernel : part_of(fit_kernels<T>())) {
       SCOPED_TRACE(text(m.name, ", ", fk::to_string(kernel)));
       fk::fit_options what = given(1, 0);
       what.metric = m.metric;
       double last = kInf, first = 0;
-      for (; what.max_iterations <= 10; ++what.max_iterations) {
+      for (; what.max_iterations <= sized(10, 3); ++what.max_iterations) {
         auto const run = run_set<T>(s, what, kernel);
         matrix const c = run.centroids_of(0);
         double longest = 0, slack = 0;
@@ -183,7 +183,9 @@ TYPED_TEST(options, small_inertia_never_rises) {
         if (what.max_iterations == 1) first = inertia;
         last = inertia;
       }
-      EXPECT_LT(last, 0.97 * first) << "and it falls";
+      if (!sanitizing()) {
+        EXPECT_LT(last, 0.97 * first) << "and it falls";
+      }
     }
   }
 }
@@ -201,8 +203,8 @@ TYPED_TEST(options, small_weights_are_repetitions) {
     for (std::int64_t copy = 0; copy < i * 3 % 5; ++copy) rows.push_back(i);
   }
   repeated.x[0] = take_rows(weighted.x[0], rows);
-  for (metric_case const& m : kMetrics) {
-    for (fk::assign_kernel const kernel : kernels_for<T>()) {
+  for (metric_case const& m : part_of(kMetrics)) {
+    for (fk::assign_kernel const kernel : part_of(kernels_for<T>())) {
       SCOPED_TRACE(text(m.name, ", ", fk::to_string(kernel)));
       fk::fit_options what = given(6, 0);
       what.metric = m.metric;
@@ -284,13 +286,13 @@ problem_set spoilt_problems(std::int64_t b, shape const& s) {
 template <class T>
 void expect_spoilt_rows_count_nowhere(std::int64_t b, shape const& s) {
   problem_set set = spoilt_problems(b, s);
-  for (metric_case const& m : kMetrics) {
-    for (bool const weighted : {false, true}) {
+  for (metric_case const& m : part_of(kMetrics)) {
+    for (bool const weighted : part_of({false, true})) {
       set.w.clear();
       for (std::size_t p = 0; weighted && p < set.x.size(); ++p) {
         set.w.push_back(whole_weights(reference_assign(m.by, set.x[p], set.c[p])));
       }
-      for (fk::assign_kernel const kernel : kernels_for<T>()) {
+      for (fk::assign_kernel const kernel : part_of(kernels_for<T>())) {
         fk::fit_options what = given(5, 0);
         what.closing_assignment = weighted != (kernel == fk::assign_kernel::automatic);
         expect_counts_nowhere<T>(set, m, what, kernel, weighted ? odd_heads(b) : aligned_heads(b));
@@ -303,13 +305,13 @@ void expect_spoilt_rows_count_nowhere(std::int64_t b, shape const& s) {
 }
 
 TYPED_TEST(options, small_rows_that_are_not_finite_count_nowhere) {
-  for (shape const& s : {shape{500, 10, 8}, shape{130, 9, 3}, shape{270, 20, 100}}) {
+  for (shape const& s : part_of({shape{500, 10, 8}, shape{130, 9, 3}, shape{270, 20, 100}})) {
     expect_spoilt_rows_count_nowhere<TypeParam>(s.n == 500 ? 3 : 1, s);
   }
 }
 
 TYPED_TEST(options, large_rows_that_are_not_finite_count_nowhere) {
-  for (shape const& s : {shape{5001, 40, 16}, shape{4200, 2100, 8}}) {
+  for (shape const& s : part_of({shape{5001, 40, 16}, shape{4200, 2100, 8}})) {
     expect_spoilt_rows_count_nowhere<TypeParam>(1, s);
   }
 }
@@ -318,8 +320,8 @@ TYPED_TEST(options, large_rows_that_are_not_finite_count_nowhere) {
 // or by a kernel after the last update.
 TYPED_TEST(options, small_rows_that_are_not_finite_have_a_label_where_nothing_else_is_asked_for) {
   using T = TypeParam;
-  for (shape const& s : {shape{500, 10, 8}, shape{9000, 200, 16}}) {
-    for (fk::assign_kernel const kernel : kernels_for<T>()) {
+  for (shape const& s : part_of({shape{500, 10, 8}, shape{9000, 200, 16}})) {
+    for (fk::assign_kernel const kernel : part_of(kernels_for<T>())) {
       SCOPED_TRACE(text(s, ", ", fk::to_string(kernel)));
       problem_set const set = spoilt_problems(3, s);
       fk::fit_options what = given(5, 0);
@@ -345,11 +347,11 @@ TYPED_TEST(options, small_rows_that_are_not_finite_have_a_label_where_nothing_el
 // One value, in every position.
 TYPED_TEST(options, small_every_position_of_a_value_that_is_not_finite) {
   using T = TypeParam;
-  for (std::int64_t const d : {3, 64, 100}) {
+  for (std::int64_t const d : part_of({3, 64, 100})) {
     problem_set s = exact_problems(1, {3 * d + 40, 6, d}, 151);
     for (std::int64_t i = 0; i < 3 * d; ++i) s.x[0](i, i / 3) = kSpoilt[i % 3];
-    for (metric_case const& m : kMetrics) {
-      for (fk::assign_kernel const kernel : fit_kernels<T>()) {
+    for (metric_case const& m : part_of(kMetrics)) {
+      for (fk::assign_kernel const kernel : part_of(fit_kernels<T>())) {
         expect_counts_nowhere<T>(s, m, given(3, 0), kernel, {});
       }
     }
@@ -361,8 +363,9 @@ TYPED_TEST(options, small_every_position_of_a_value_that_is_not_finite) {
 // The lowest problem and row, wherever its lanes and blocks are; the same words as on the CPU.
 TYPED_TEST(options, small_check_input_names_the_first_row_and_writes_nothing) {
   using T = TypeParam;
-  for (shape const& s : {shape{20, 2, 4}, shape{3000, 5, 45}, shape{700, 3, 520}}) {
-    for (layout const& how : {aligned_heads(3), odd_heads(3)}) {
+  for (shape const& s :
+       part_of({shape{20, 2, 4}, shape{sized(3000, 300), 5, 45}, shape{sized(700, 70), 3, 520}})) {
+    for (layout const& how : part_of({aligned_heads(3), odd_heads(3)})) {
       SCOPED_TRACE(text(s, ", ", how.name));
       std::int64_t const row = s.n * 2 / 3, feature = s.d - 2;
       fk::fit_options what = given(2, 0);
@@ -414,13 +417,13 @@ TYPED_TEST(options, small_tolerance_with_rows_that_are_not_finite) {
   using T = TypeParam;
   problem_set s = exact_problems(1, {500, 10, 8}, 161);
   for (std::int64_t i = 0; i < 500; i += 7) s.x[0](i, i % 8) = kSpoilt[i % 3];
-  for (metric_case const& m : kMetrics) {
+  for (metric_case const& m : part_of(kMetrics)) {
     auto const o = oracle<T>(m.by);
     matrix const start = start_of(o, s.c[0]);
     matrix const next = reference_update(o, s.x[0], reference_assign(m.by, s.x[0], start), start);
     double const ratio = reference_shift(start, next) / reference_variance(m.by, s.x[0]);
-    for (double const factor : {1 - 1e-3, 1 + 1e-3}) {
-      for (fk::assign_kernel const kernel : fit_kernels<T>()) {
+    for (double const factor : part_of({1 - 1e-3, 1 + 1e-3})) {
+      for (fk::assign_kernel const kernel : part_of(fit_kernels<T>())) {
         SCOPED_TRACE(text(m.name, ", factor ", factor, ", ", fk::to_string(kernel)));
         fk::fit_options what = given(1, factor * ratio);
         what.metric = m.metric;
@@ -445,9 +448,9 @@ TYPED_TEST(options, small_nothing_that_counts) {
   problem_set s = exact_problems(3, {n, k, d}, 171);
   s.x[1] = matrix(n, d, kNan);
   s.w = {weights_vector(at(n), 1), weights_vector(at(n), 1), weights_vector(at(n), 0)};
-  for (metric_case const& m : kMetrics) {
-    for (policy_case const& policy : kPolicies) {
-      for (fk::assign_kernel const kernel : fit_kernels<T>()) {
+  for (metric_case const& m : part_of(kMetrics)) {
+    for (policy_case const& policy : part_of(kPolicies)) {
+      for (fk::assign_kernel const kernel : part_of(fit_kernels<T>())) {
         SCOPED_TRACE(text(m.name, ", ", policy.name, ", ", fk::to_string(kernel)));
         fk::fit_options what = given(4, 1e-6);
         what.metric = m.metric;
@@ -517,8 +520,8 @@ TYPED_TEST(options, small_tolerance_under_cosine) {
   auto const o = oracle<T>(measure::cosine);
   auto const first = reference_fit(o, s.x[0], s.c[0], 1, 0);
   double const ratio = first.shift / reference_variance(measure::cosine, s.x[0]);
-  for (fk::assign_kernel const kernel : fit_kernels<T>()) {
-    for (double const factor : {1 - 1e-4, 1 + 1e-4}) {
+  for (fk::assign_kernel const kernel : part_of(fit_kernels<T>())) {
+    for (double const factor : part_of({1 - 1e-4, 1 + 1e-4})) {
       SCOPED_TRACE(text("factor ", factor, ", ", fk::to_string(kernel)));
       fk::fit_options what = given(300, factor * ratio);
       what.metric = fk::metric::cosine;
@@ -578,7 +581,7 @@ void expect_filled(exact_set const& exact, policy_case const& policy, std::size_
     starts.push_back(start_of(o, s.c[p]));
     expected.push_back(reference_update(o, s.x[p], labels, starts[p]));
   }
-  for (fk::assign_kernel const kernel : fit_kernels<T>()) {
+  for (fk::assign_kernel const kernel : part_of(fit_kernels<T>())) {
     SCOPED_TRACE(text(policy.name, ", ", m.name, weighted ? ", weighted, k " : ", k ", s.c[0].rows,
                       ", ", fk::to_string(kernel)));
     fk::fit_options what = given(1, 0);
@@ -622,8 +625,8 @@ TYPED_TEST(options, small_empty_clusters_are_filled) {
     ASSERT_EQ(clusters_without_points(s.labels[number][0], 9), 0);
     ASSERT_GE(clusters_without_points(s.labels[number][1], 9), 3);
     ASSERT_GE(clusters_without_points(s.labels[number][2], 9), 7);
-    for (policy_case const& policy : kPolicies) {
-      for (bool const weighted : {false, true}) {
+    for (policy_case const& policy : part_of(kPolicies)) {
+      for (bool const weighted : part_of({false, true})) {
         expect_filled<TypeParam>(s, policy, number, weighted, odd_heads(3));
       }
     }
@@ -646,7 +649,7 @@ TYPED_TEST(options, small_filled_clusters_lower_the_inertia) {
   using T = TypeParam;
   problem_set s = normal_problems<T>(2, {600, 12, 12}, 211, false);
   for (std::int64_t j = 2; j < 6; ++j) s.c[1](j, 0) += 60;
-  for (fk::assign_kernel const kernel : fit_kernels<T>()) {
+  for (fk::assign_kernel const kernel : part_of(fit_kernels<T>())) {
     double kept = 0;
     for (policy_case const& policy : kPolicies) {
       SCOPED_TRACE(text(policy.name, ", ", fk::to_string(kernel)));
@@ -670,9 +673,9 @@ TYPED_TEST(options, small_filled_clusters_lower_the_inertia) {
 TYPED_TEST(options, small_batches_end_as_their_problems_do_alone) {
   using T = TypeParam;
   problem_set const s = mixed_problems<T>(400, 221);
-  for (metric_case const& m : kMetrics) {
-    for (policy_case const& policy : kPolicies) {
-      for (fk::assign_kernel const kernel : fit_kernels<T>()) {
+  for (metric_case const& m : part_of(kMetrics)) {
+    for (policy_case const& policy : part_of(kPolicies)) {
+      for (fk::assign_kernel const kernel : part_of(fit_kernels<T>())) {
         SCOPED_TRACE(text(m.name, ", ", policy.name, ", ", fk::to_string(kernel)));
         fk::fit_options what = given(7, 1e-4);
         what.metric = m.metric;
@@ -698,8 +701,8 @@ void expect_graphs_and_plans_are_fits(double max_size_ratio) {
   layout const how = aligned_heads(3);
   cudaStream_t stream = nullptr;
   FLASH_KMEANS_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
-  for (policy_case const& policy : kPolicies) {
-    for (fk::assign_kernel const kernel : fit_kernels<T>()) {
+  for (policy_case const& policy : part_of(kPolicies)) {
+    for (fk::assign_kernel const kernel : part_of(fit_kernels<T>())) {
       SCOPED_TRACE(text(policy.name, ", ", fk::to_string(kernel)));
       fk::fit_options what = given(14, 1e-3);
       what.metric = fk::metric::cosine;
@@ -778,10 +781,10 @@ TYPED_TEST(options, small_graphs_and_plans_are_fits_of_capped_sizes) {
 TYPED_TEST(options, small_several_seedings_keep_the_best) {
   using T = TypeParam;
   std::int64_t const k = 10, d = 24;
-  for (metric_case const& m : kMetrics) {
+  for (metric_case const& m : part_of(kMetrics)) {
     for (fk::init_method const init :
-         {fk::init_method::random, fk::init_method::kmeans_plus_plus}) {
-      for (fk::assign_kernel const kernel : fit_kernels<T>()) {
+         part_of({fk::init_method::random, fk::init_method::kmeans_plus_plus})) {
+      for (fk::assign_kernel const kernel : part_of(fit_kernels<T>())) {
         SCOPED_TRACE(text(m.name, ", init ", static_cast<int>(init), ", ", fk::to_string(kernel)));
         problem_set const s = mixed_problems<T>(300, 241);
         fk::fit_options what;

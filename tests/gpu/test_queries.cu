@@ -153,6 +153,7 @@ std::vector<int> wanted_of(std::int64_t k) {
 }
 
 std::vector<shape> query_shapes() {
+  if (sanitizing()) return small_shapes();
   return {{1, 1, 1},      {3, 2, 1},       {5, 5, 3},      {7, 33, 24},    {65, 17, 64},
           {129, 64, 16},  {127, 70, 100},  {131, 128, 8},  {257, 129, 33}, {260, 130, 192},
           {61, 300, 193}, {130, 257, 128}, {50, 100, 768}, {21, 65, 1536}};
@@ -170,9 +171,9 @@ void expect_exact_top_k(std::vector<shape> const& shapes) {
         reference_nearest(reference_metric::euclidean, x, c, most);
     device_matrices<T> const points(x);
     device_matrices<centroid_of<T>> const centroids(c);
-    for (int const j : wanted_of(s.k)) {
+    for (int const j : part_of(wanted_of(s.k))) {
       std::vector<std::int32_t> const expected = first_of_each(nearest, most, j);
-      for (fk::assign_kernel const kernel : top_k_kernels<T>()) {
+      for (fk::assign_kernel const kernel : part_of(top_k_kernels<T>())) {
         SCOPED_TRACE(text(s, ", j = ", j, ", ", fk::to_string(kernel)));
         auto const run =
             run_top_k<T>(points.const_view(), centroids.const_view(), j, {}, on_kernel(kernel));
@@ -210,10 +211,10 @@ TYPED_TEST(queries, small_top_k_of_centroids_in_order) {
     rising(j, 0) = static_cast<double>(j / 4);
   }
   for (matrix const* const c : {&falling, &rising}) {
-    for (int const j : {1, 7, 64}) {
+    for (int const j : part_of({1, 7, 64})) {
       std::vector<std::int32_t> const expected =
           reference_nearest(reference_metric::euclidean, x, *c, j);
-      for (fk::assign_kernel const kernel : top_k_kernels<T>()) {
+      for (fk::assign_kernel const kernel : part_of(top_k_kernels<T>())) {
         EXPECT_TRUE(labels_are(expected, run_top_k<T>(x, *c, j, {}, on_kernel(kernel)).labels, j))
             << (c == &falling ? "falling" : "rising") << ", j = " << j << ", "
             << fk::to_string(kernel);
@@ -226,12 +227,12 @@ TYPED_TEST(queries, small_top_k_of_equal_centroids_is_in_order_of_the_index) {
   using T = TypeParam;
   matrix const x = normal_points(150, 50, 21);
   matrix const c = take_rows(normal_points(1, 50, 22), std::vector<std::int64_t>(300, 0));
-  for (int const j : {1, 5, 64}) {
+  for (int const j : part_of({1, 5, 64})) {
     std::vector<std::int32_t> expected;
     for (std::int64_t i = 0; i < x.rows; ++i) {
       for (int r = 0; r < j; ++r) expected.push_back(r);
     }
-    for (fk::assign_kernel const kernel : top_k_kernels<T>()) {
+    for (fk::assign_kernel const kernel : part_of(top_k_kernels<T>())) {
       EXPECT_TRUE(labels_are(expected, run_top_k<T>(x, c, j, {}, on_kernel(kernel)).labels, j))
           << "j = " << j << ", " << fk::to_string(kernel);
     }
@@ -248,7 +249,7 @@ void expect_top_k_within_rounding(metric_case const& m, shape const& s, int j) {
   matrix const multiplied = assignment_centroids<T>(masters);
   double longest = 0;
   for (std::int64_t l = 0; l < s.k; ++l) longest = std::max(longest, norm(multiplied, l));
-  for (fk::assign_kernel const kernel : top_k_kernels<T>()) {
+  for (fk::assign_kernel const kernel : part_of(top_k_kernels<T>())) {
     SCOPED_TRACE(text(m.name, ", ", s, ", j = ", j, ", ", fk::to_string(kernel)));
     auto const run = run_top_k<T>(x, c, j, by(m.metric), on_kernel(kernel));
     ASSERT_TRUE(distances_are<T>(m.reference, x, c, run.labels, j, run.distances));
@@ -281,16 +282,17 @@ void expect_top_k_within_rounding(metric_case const& m, shape const& s, int j) {
 }
 
 TYPED_TEST(queries, small_top_k_float) {
-  for (metric_case const& m : kMetrics) {
-    for (shape const& s : {shape{129, 200, 24}, shape{70, 333, 100}, shape{33, 130, 300}}) {
-      for (int const j : {1, 10, 64}) expect_top_k_within_rounding<TypeParam>(m, s, j);
+  for (metric_case const& m : part_of(kMetrics)) {
+    for (shape const& s :
+         part_of({shape{129, 200, 24}, shape{70, 333, 100}, shape{33, 130, 300}})) {
+      for (int const j : part_of({1, 10, 64})) expect_top_k_within_rounding<TypeParam>(m, s, j);
     }
   }
 }
 
 TYPED_TEST(queries, small_top_k_rows_may_lie_anywhere) {
   using T = TypeParam;
-  for (std::int64_t const d : {1, 3, 45, 64, 200}) {
+  for (std::int64_t const d : part_of({1, 3, 45, 64, 200})) {
     matrix const x = integer_points(150, d, 41), c = integer_points(131, d, 42);
     std::vector<std::int32_t> const expected =
         reference_nearest(reference_metric::euclidean, x, c, 9);
@@ -298,7 +300,7 @@ TYPED_TEST(queries, small_top_k_rows_may_lie_anywhere) {
       for (layout const& c_layout : single_layouts()) {
         device_matrices<T> const points(x, x_layout);
         device_matrices<centroid_of<T>> const centroids(c, c_layout);
-        for (fk::assign_kernel const kernel : top_k_kernels<T>()) {
+        for (fk::assign_kernel const kernel : part_of(top_k_kernels<T>())) {
           SCOPED_TRACE(text("d = ", d, ", points ", x_layout.name, ", centroids ", c_layout.name,
                             ", ", fk::to_string(kernel)));
           auto const run =
@@ -340,11 +342,11 @@ TYPED_TEST(queries, small_metrics_exact) {
     for (std::int64_t e = 0; e < s.d; ++e) x(s.n / 2, e) = 0;  // a point of zeros
     matrix const c = exact_directions(s.k, s.d, 52);
     int const j = static_cast<int>(std::min<std::int64_t>(s.k, 20));
-    for (metric_case const& m : kMetrics) {
+    for (metric_case const& m : part_of(kMetrics)) {
       SCOPED_TRACE(text(s, ", ", m.name));
       std::vector<std::int32_t> const nearest = reference_nearest(m.reference, x, c, j);
       std::vector<std::int32_t> const expected = first_of_each(nearest, j, 1);
-      for (fk::assign_kernel const kernel : kernels_for<T>()) {
+      for (fk::assign_kernel const kernel : part_of(kernels_for<T>())) {
         SCOPED_TRACE(fk::to_string(kernel));
         auto const run = run_predict_by<T>(m.metric, x, c, on_kernel(kernel));
         ASSERT_TRUE(labels_are(expected, run.labels));
@@ -361,7 +363,7 @@ TYPED_TEST(queries, small_metrics_exact) {
                                 on_kernel(kernel)),
                     sum, static_cast<double>(s.n) * std::ldexp(1.0, -52) * sizes);
       }
-      for (fk::assign_kernel const kernel : top_k_kernels<T>()) {
+      for (fk::assign_kernel const kernel : part_of(top_k_kernels<T>())) {
         SCOPED_TRACE(fk::to_string(kernel));
         auto const run = run_top_k<T>(x, c, j, by(m.metric), on_kernel(kernel));
         ASSERT_TRUE(labels_are(nearest, run.labels, j));
@@ -381,7 +383,7 @@ TYPED_TEST(queries, small_metrics_of_a_batch) {
     x.push_back(integer_points(n, d, 60 + p));
     c.push_back(exact_directions(k, d, 70 + p));
   }
-  for (metric_case const& m : kMetrics) {
+  for (metric_case const& m : part_of(kMetrics)) {
     std::vector<std::int32_t> expected, nearest;
     for (std::size_t p = 0; p < 6; ++p) {
       std::vector<std::int32_t> const own = reference_nearest(m.reference, x[p], c[p], 5);
@@ -392,13 +394,13 @@ TYPED_TEST(queries, small_metrics_of_a_batch) {
       SCOPED_TRACE(text(m.name, ", ", how.name));
       device_matrices<T> const points(x, how);
       device_matrices<centroid_of<T>> const centroids(c, how);
-      for (fk::assign_kernel const kernel : kernels_for<T>()) {
+      for (fk::assign_kernel const kernel : part_of(kernels_for<T>())) {
         device_buffer<std::int32_t> const labels(expected.size());
         fk::predict(points.const_view(), centroids.const_view(), {labels.data()}, by(m.metric),
                     on_kernel(kernel));
         ASSERT_TRUE(labels_are(expected, labels.download())) << fk::to_string(kernel);
       }
-      for (fk::assign_kernel const kernel : top_k_kernels<T>()) {
+      for (fk::assign_kernel const kernel : part_of(top_k_kernels<T>())) {
         auto const run = run_top_k<T>(points.const_view(), centroids.const_view(), 5, by(m.metric),
                                       on_kernel(kernel));
         ASSERT_TRUE(labels_are(nearest, run.labels, 5)) << fk::to_string(kernel);
@@ -427,11 +429,11 @@ TYPED_TEST(queries, small_metrics_of_a_batch) {
 
 TYPED_TEST(queries, small_transform_float) {
   using T = TypeParam;
-  for (shape const& s : {shape{1, 1, 1}, shape{100, 7, 3}, shape{129, 130, 24}, shape{65, 257, 100},
-                         shape{300, 65, 64}, shape{20, 33, 1000}}) {
+  for (shape const& s : part_of({shape{1, 1, 1}, shape{100, 7, 3}, shape{129, 130, 24},
+                                 shape{65, 257, 100}, shape{300, 65, 64}, shape{20, 33, 1000}})) {
     matrix const x = rounded_to<T>(normal_points(s.n, s.d, 81));
     matrix const c = rounded_to<centroid_of<T>>(normal_points(s.k, s.d, 82));
-    for (metric_case const& m : kMetrics) {
+    for (metric_case const& m : part_of(kMetrics)) {
       EXPECT_TRUE(distances_are<T>(m.reference, x, c, all_labels(s.n, s.k), s.k,
                                    run_transform<T>(x, c, m.metric)))
           << s << ", " << m.name;
@@ -471,7 +473,7 @@ TYPED_TEST(queries, small_cosine_takes_centroids_of_any_length) {
     std::vector<C> const all = run_transform<T>(x, scaled, fk::metric::cosine);
     EXPECT_TRUE(distances_are<T>(reference_metric::cosine, x, c, all_labels(200, 90), 90, all))
         << "2^" << exponent;
-    for (fk::assign_kernel const kernel : kernels_for<T>()) {
+    for (fk::assign_kernel const kernel : part_of(kernels_for<T>())) {
       auto const run = run_predict_by<T>(fk::metric::cosine, x, scaled, on_kernel(kernel));
       EXPECT_TRUE(labels_are(expected, run.labels))
           << "2^" << exponent << ", " << fk::to_string(kernel);
@@ -483,14 +485,14 @@ TYPED_TEST(queries, small_cosine_takes_centroids_of_any_length) {
 TYPED_TEST(queries, small_cosine_leaves_unit_centroids_alone) {
   using T = TypeParam;
   using C = centroid_of<T>;
-  for (std::int64_t const d : {1, 3, 100, 4096}) {
+  for (std::int64_t const d : part_of({1, 3, 100, 4096})) {
     matrix const x = rounded_to<T>(normal_points(60, d, 93));
     matrix const unit = unit_rows<T>(normal_points(30, d, 94));
     // Under the inner product nothing is scaled.
     std::vector<C> const cosine = run_transform<T>(x, unit, fk::metric::cosine);
     device_matrices<T> const points(x);
     device_matrices<C> const centroids(unit);
-    for (fk::assign_kernel const kernel : kernels_for<T>()) {
+    for (fk::assign_kernel const kernel : part_of(kernels_for<T>())) {
       EXPECT_TRUE(labels_are(
           run_predict_by<T>(fk::metric::inner_product, x, unit, on_kernel(kernel)).labels,
           run_predict_by<T>(fk::metric::cosine, x, unit, on_kernel(kernel)).labels))
@@ -504,7 +506,7 @@ TYPED_TEST(queries, small_cosine_leaves_unit_centroids_alone) {
 TYPED_TEST(queries, small_cosine_of_zeros) {
   using T = TypeParam;
   matrix const zeros(5, 24), some = integer_points(5, 24, 95), c = exact_directions(9, 24, 96);
-  for (fk::assign_kernel const kernel : kernels_for<T>()) {
+  for (fk::assign_kernel const kernel : part_of(kernels_for<T>())) {
     SCOPED_TRACE(fk::to_string(kernel));
     for (auto const& run :
          {run_predict_by<T>(fk::metric::cosine, zeros, c, on_kernel(kernel)),
@@ -528,7 +530,7 @@ TYPED_TEST(queries, small_cosine_of_zeros) {
 TYPED_TEST(queries, small_inertia_with_weights) {
   using T = TypeParam;
   using C = centroid_of<T>;
-  for (std::int64_t const n : {1, 255, 256, 257, 3001}) {
+  for (std::int64_t const n : part_of({1, 255, 256, 257, sized(3001, 300)})) {
     SCOPED_TRACE(n);
     std::vector<matrix> x, c;
     std::vector<double> expected;
@@ -580,7 +582,7 @@ TYPED_TEST(queries, small_weights_are_repetitions) {
   device_matrices<T> const points(x), repeated(take_rows(x, rows));
   device_matrices<C> const centroids(c);
   device_buffer<C> const there(weights);
-  for (metric_case const& m : kMetrics) {
+  for (metric_case const& m : part_of(kMetrics)) {
     fk::query_options options = by(m.metric);
     double const expected = fk::inertia(repeated.const_view(), centroids.const_view(), options);
     options.weights = there.data();
@@ -594,7 +596,7 @@ TYPED_TEST(queries, small_weights_are_repetitions) {
 template <class T>
 void expect_others_alone(double bad) {
   using C = centroid_of<T>;
-  for (std::int64_t const d : {5, 64, 300}) {
+  for (std::int64_t const d : part_of({5, 64, 300})) {
     matrix const good = integer_points(400, d, 131);
     matrix const c = exact_directions(140, d, 132);
     matrix x = good;
@@ -606,9 +608,9 @@ void expect_others_alone(double bad) {
     };
     device_matrices<T> const points(x);
     device_matrices<C> const centroids(c);
-    for (metric_case const& m : kMetrics) {
+    for (metric_case const& m : part_of(kMetrics)) {
       std::vector<std::int32_t> const nearest = reference_nearest(m.reference, good, c, 3);
-      for (fk::assign_kernel const kernel : top_k_kernels<T>()) {
+      for (fk::assign_kernel const kernel : part_of(top_k_kernels<T>())) {
         SCOPED_TRACE(text(bad, ", d = ", d, ", ", m.name, ", ", fk::to_string(kernel)));
         auto const one = run_predict_by<T>(m.metric, x, c, on_kernel(kernel));
         auto const several = run_top_k<T>(x, c, 3, by(m.metric), on_kernel(kernel));
@@ -677,10 +679,10 @@ TYPED_TEST(queries, small_top_k_puts_nan_centroids_last) {
   for (std::int64_t const l : {0, 3, 4, 11, 19}) {
     c(l, l) = std::numeric_limits<double>::quiet_NaN();
   }
-  for (metric_case const& m : kMetrics) {
+  for (metric_case const& m : part_of(kMetrics)) {
     if (m.metric == fk::metric::cosine) continue;  // scores are not exact
     std::vector<std::int32_t> const expected = reference_nearest(m.reference, x, c, 20);
-    for (fk::assign_kernel const kernel : top_k_kernels<T>()) {
+    for (fk::assign_kernel const kernel : part_of(top_k_kernels<T>())) {
       auto const run = run_top_k<T>(x, c, 20, by(m.metric), on_kernel(kernel));
       EXPECT_TRUE(labels_are(expected, run.labels, 20)) << m.name << ", " << fk::to_string(kernel);
       EXPECT_TRUE(distances_are<T>(m.reference, x, c, expected, 20, run.distances))
@@ -695,7 +697,7 @@ TYPED_TEST(queries, small_top_k_puts_nan_centroids_last) {
 TEST(queries_division, small_parts_cover_all_centroids_once) {
   for (std::int64_t const most : {1, 2, 108, 264, 296}) {
     for (std::int64_t const points : {1, 2, 3, 53, 107, 108, 131, 132, 133, 264, 265, 100000}) {
-      for (std::int64_t const k : {1, 2, 3, 7, 64, 313, 16384}) {
+      for (std::int64_t const k : part_of({1, 2, 3, 7, 64, 313, 16384})) {
         SCOPED_TRACE(text(most, " blocks, ", points, " tiles of points, ", k, " of centroids"));
         auto const lists = fk::detail::nearest_j_lists_for(points, k, most);
         EXPECT_GE(lists.parts * lists.part_tiles, k);
@@ -715,9 +717,10 @@ TEST(queries_division, small_parts_cover_all_centroids_once) {
 
 TYPED_TEST(queries, small_two_runs_give_the_same_bits) {
   using T = TypeParam;
-  matrix const x = normal_points(500, 77, 161), c = normal_points(3000, 77, 162);
-  for (metric_case const& m : kMetrics) {
-    for (fk::assign_kernel const kernel : top_k_kernels<T>()) {
+  matrix const x = normal_points(sized(500, 65), 77, 161);
+  matrix const c = normal_points(sized(3000, 300), 77, 162);
+  for (metric_case const& m : part_of(kMetrics)) {
+    for (fk::assign_kernel const kernel : part_of(top_k_kernels<T>())) {
       auto const first = run_top_k<T>(x, c, 40, by(m.metric), on_kernel(kernel));
       auto const second = run_top_k<T>(x, c, 40, by(m.metric), on_kernel(kernel));
       EXPECT_TRUE(labels_are(first.labels, second.labels, 40)) << m.name;

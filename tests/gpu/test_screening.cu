@@ -57,10 +57,10 @@ problem_set different_problems(shape const& s, std::uint64_t seed) {
 }
 
 TYPED_TEST(screening, small_fits_are_as_without) {
-  for (shape const& s : {shape{300, 20, 24}, shape{260, 70, 130}, shape{150, 40, 300}}) {
+  for (shape const& s : part_of({shape{300, 20, 24}, shape{260, 70, 130}, shape{150, 40, 300}})) {
     problem_set const set = different_problems<TypeParam>(s, 501);
-    for (metric_case const& m : kMetrics) {
-      for (double const tolerance : {0.0, 1e-3}) {
+    for (metric_case const& m : part_of(kMetrics)) {
+      for (double const tolerance : part_of({0.0, 1e-3})) {
         SCOPED_TRACE(text(s, ", ", m.name, ", tolerance ", tolerance));
         fk::fit_options what = given(9, tolerance);
         what.metric = m.metric;
@@ -75,7 +75,7 @@ TYPED_TEST(screening, small_fits_are_as_without) {
 // Most points of a problem are open in the very iteration after which it has converged: the closing
 // assignment takes all of its points.
 TYPED_TEST(screening, small_fits_at_rest_while_most_points_are_open) {
-  shape const s{600, 20, 24};
+  shape const s{sized(600, 300), 20, 24};
   problem_set set = normal_problems<TypeParam>(2, s, 551, false);
   for (std::int64_t j = 9; j < s.k; j += 2) {  // twelve centroids in pairs, whose points stay open
     for (std::int64_t e = 0; e < s.d; ++e) set.c[1](j, e) = set.c[1](j - 1, e);
@@ -87,7 +87,7 @@ TYPED_TEST(screening, small_fits_at_rest_while_most_points_are_open) {
 }
 
 TYPED_TEST(screening, large_fits_are_as_without) {
-  for (shape const& s : {shape{40000, 300, 64}, shape{20000, 1000, 128}}) {
+  for (shape const& s : part_of({shape{40000, 300, 64}, shape{20000, 1000, 128}})) {
     SCOPED_TRACE(text(s));
     expect_same<TypeParam>(different_problems<TypeParam>(s, 511), given(6, 0));
   }
@@ -95,8 +95,8 @@ TYPED_TEST(screening, large_fits_are_as_without) {
 
 TYPED_TEST(screening, small_policies_and_points_that_are_not_finite) {
   problem_set const s = mixed_problems<TypeParam>(400, 521);
-  for (policy_case const& policy : kPolicies) {
-    for (double const ratio : {0.0, 1.3}) {
+  for (policy_case const& policy : part_of(kPolicies)) {
+    for (double const ratio : part_of({0.0, 1.3})) {
       SCOPED_TRACE(text(policy.name, ", ratio ", ratio));
       fk::fit_options what = given(6, 1e-4);
       what.empty_cluster = policy.policy;
@@ -107,9 +107,11 @@ TYPED_TEST(screening, small_policies_and_points_that_are_not_finite) {
 }
 
 TYPED_TEST(screening, small_seedings_are_as_without) {
-  problem_set const s = normal_problems<TypeParam>(2, {3000, 60, 40}, 531, false);
-  for (fk::init_method const method : {fk::init_method::random, fk::init_method::kmeans_plus_plus,
-                                       fk::init_method::kmeans_parallel}) {
+  problem_set const s =
+      normal_problems<TypeParam>(2, {sized(3000, 300), sized(60, 12), 40}, 531, false);
+  for (fk::init_method const method :
+       part_of({fk::init_method::random, fk::init_method::kmeans_plus_plus,
+                fk::init_method::kmeans_parallel})) {
     SCOPED_TRACE(static_cast<int>(method));
     fk::fit_options what;
     what.init = method;

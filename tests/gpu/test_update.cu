@@ -116,8 +116,9 @@ TYPED_TEST(update, large_exact) { expect_exact<TypeParam>(large_shapes()); }
 // powers of two need one bit more.
 TYPED_TEST(update, small_every_way_to_sort) {
   using T = TypeParam;
-  for (std::int64_t const n : {std::int64_t{129}, std::int64_t{5000}}) {
-    for (std::int64_t const k : {1, 2, 100, 255, 256, 1024, 2047, 2048, 3000, 4096, 65536, 70000}) {
+  for (std::int64_t const n : {129, sized(5000, 300)}) {
+    for (std::int64_t const k :
+         part_of({1, 2, 100, 255, 256, 1024, 2047, 2048, 3000, 4096, 65536, 70000}, 4)) {
       SCOPED_TRACE(text("n ", n, ", k ", k));
       std::vector<std::int32_t> labels = random_labels(2 * n, k, 91);
       for (std::size_t i = 0; i < labels.size(); i += 11) labels[i] = i % 2 == 0 ? -1 : 1 << 30;
@@ -138,7 +139,7 @@ TYPED_TEST(update, small_every_way_to_sort) {
 
 TYPED_TEST(update, small_three_digits_to_sort) {
   using T = TypeParam;
-  std::int64_t const n = 3000, k = (1 << 22) + 9;
+  std::int64_t const n = sized(3000, 300), k = (1 << 22) + 9;
   std::vector<std::int32_t> labels = random_labels(n, k, 96);
   for (std::size_t i = 0; i < labels.size(); i += 7) {
     labels[i] = static_cast<std::int32_t>(i % 2 == 0 ? k - 1 - i % 5 : k);
@@ -153,8 +154,9 @@ TYPED_TEST(update, small_three_digits_to_sort) {
 // group or in several.
 TYPED_TEST(update, large_spans_are_counted) {
   using T = TypeParam;
-  for (shape const& s : {shape{70001, 300, 1}, shape{300000, 7, 2}, shape{140000, 2047, 1},
-                         shape{140000, 1024, 1}, shape{200000, 5000, 1}, shape{200000, 4096, 1}}) {
+  for (shape const& s :
+       part_of({shape{70001, 300, 1}, shape{300000, 7, 2}, shape{140000, 2047, 1},
+                shape{140000, 1024, 1}, shape{200000, 5000, 1}, shape{200000, 4096, 1}})) {
     SCOPED_TRACE(text(s));
     std::vector<std::int32_t> labels = random_labels(3 * s.n, s.k, 181);
     for (std::size_t i = 0; i < labels.size(); i += 13) labels[i] = -1;
@@ -210,7 +212,7 @@ TYPED_TEST(update, large_two_million_points) {
   using T = TypeParam;
   std::int64_t const n = (1 << 21) + 5000;
   matrix const x = integer_points(n, 4, 96, -1, 1);
-  for (std::int64_t const k : {3, 1000}) {
+  for (std::int64_t const k : part_of({3, 1000})) {
     SCOPED_TRACE(text("k ", k));
     expect_exact<T>(x, random_labels(n, k, 97), integer_points(k, 4, 98));
     if (::testing::Test::HasFatalFailure()) return;
@@ -220,7 +222,7 @@ TYPED_TEST(update, large_two_million_points) {
 TYPED_TEST(update, small_labels_out_of_range_are_ignored) {
   using T = TypeParam;
   std::int64_t const n = 1000;
-  for (std::int64_t const k : {7, 8}) {
+  for (std::int64_t const k : part_of({7, 8})) {
     SCOPED_TRACE(text("k ", k));
     matrix const x = integer_points(n, 24, 21), c = integer_points(k, 24, 22);
     std::vector<std::int32_t> labels = random_labels(n, k, 23);
@@ -298,7 +300,7 @@ TYPED_TEST(update, small_clusters_straddle_chunks) {
   for (bool const backwards : {false, true}) {
     if (backwards) std::reverse(sizes.begin(), sizes.end());
     std::vector<std::int32_t> const labels = labels_of_sizes(sizes, 51);
-    for (std::int64_t const d : {1, 5, 64}) {
+    for (std::int64_t const d : part_of({1, 5, 64})) {
       SCOPED_TRACE(text("d = ", d, ", backwards = ", backwards));
       auto const n = static_cast<std::int64_t>(labels.size());
       expect_exact<T>(integer_points(n, d, 52), labels, integer_points(k, d, 53));
@@ -337,7 +339,7 @@ TYPED_TEST(update, small_clusters_of_one_point) {
 
 TYPED_TEST(update, small_batches_in_every_layout) {
   using T = TypeParam;
-  for (shape const& s : {shape{170, 9, 24}, shape{90, 130, 45}, shape{65, 3, 200}}) {
+  for (shape const& s : part_of({shape{170, 9, 24}, shape{90, 130, 45}, shape{65, 3, 200}})) {
     std::vector<matrix> x, c;
     std::vector<std::int32_t> labels;
     std::vector<centroid_of<T>> expected;
@@ -401,7 +403,7 @@ TYPED_TEST(update, large_batch_of_tiny_problems) {
 TYPED_TEST(update, small_sums_by_cluster) {
   using T = TypeParam;
   using C = centroid_of<T>;
-  for (shape const& s : {shape{3000, 50, 24}, shape{500, 600, 45}, shape{20000, 3, 7}}) {
+  for (shape const& s : part_of({shape{3000, 50, 24}, shape{500, 600, 45}, shape{20000, 3, 7}})) {
     std::vector<matrix> x;
     std::vector<std::int32_t> labels;
     std::vector<C> expected;
@@ -436,8 +438,8 @@ TYPED_TEST(update, small_sums_by_cluster) {
 
 TYPED_TEST(update, small_rows_by_cluster) {
   using T = TypeParam;
-  for (shape const& s : {shape{300, 7, 1}, shape{200, 5, 3}, shape{150, 9, 45}, shape{99, 4, 64},
-                         shape{70, 3, 250}}) {
+  for (shape const& s : part_of({shape{300, 7, 1}, shape{200, 5, 3}, shape{150, 9, 45},
+                                 shape{99, 4, 64}, shape{70, 3, 250}})) {
     std::vector<matrix> x, blank;
     std::vector<std::int32_t> order;
     std::vector<T> expected;
@@ -469,7 +471,7 @@ TYPED_TEST(update, small_rows_by_cluster) {
 
 TYPED_TEST(update, small_rows_may_lie_anywhere) {
   using T = TypeParam;
-  for (std::int64_t const d : {1, 3, 45, 64}) {
+  for (std::int64_t const d : part_of({1, 3, 45, 64})) {
     matrix const x = integer_points(200, d, 121), c = integer_points(11, d, 122);
     std::vector<std::int32_t> const labels = random_labels(200, 11, 123);
     auto const expected = to_type<centroid_of<T>>(reference_update(x, labels, c));
@@ -485,7 +487,7 @@ TYPED_TEST(update, small_rows_may_lie_anywhere) {
 
 TYPED_TEST(update, small_float) {
   using T = TypeParam;
-  for (shape const& s : {shape{5000, 3, 7}, shape{3001, 100, 64}, shape{700, 10, 300}}) {
+  for (shape const& s : part_of({shape{5000, 3, 7}, shape{3001, 100, 64}, shape{700, 10, 300}})) {
     SCOPED_TRACE(text(s));
     matrix const x = rounded_to<T>(normal_points(s.n, s.d, 131));
     matrix const c = rounded_to<centroid_of<T>>(normal_points(s.k, s.d, 132));
@@ -501,11 +503,11 @@ TYPED_TEST(update, small_float) {
 
 TYPED_TEST(update, small_twenty_runs_give_the_same_bits) {
   using T = TypeParam;
-  for (shape const& s : {shape{20000, 3, 10}, shape{5000, 400, 64}}) {
+  for (shape const& s : part_of({shape{20000, 3, 10}, shape{5000, 400, 64}})) {
     matrix const x = normal_points(s.n, s.d, 141), c = normal_points(s.k, s.d, 142);
     std::vector<std::int32_t> const labels = random_labels(s.n, s.k, 143);
     auto const first = run_update<T>(x, labels, c);
-    for (int again = 1; again < 20; ++again) {
+    for (int again = 1; again < sized(20, 3); ++again) {
       EXPECT_TRUE(same_run(first, run_update<T>(x, labels, c))) << text(s);
     }
   }
@@ -576,7 +578,7 @@ update_run<T> expect_update(problem_set const& set, std::vector<labels_vector> c
 // points that weigh nothing.
 TYPED_TEST(update, small_weights_exact) {
   using T = TypeParam;
-  for (shape const& s : {shape{700, 13, 24}, shape{5000, 100, 7}, shape{3000, 2100, 8}}) {
+  for (shape const& s : part_of({shape{700, 13, 24}, shape{5000, 100, 7}, shape{3000, 2100, 8}})) {
     SCOPED_TRACE(text(s));
     problem_set set;
     std::vector<labels_vector> labels;
@@ -589,8 +591,8 @@ TYPED_TEST(update, small_weights_exact) {
         labels.back()[i] = i % 2 == 0 ? -1 : static_cast<std::int32_t>(s.k);
       }
     }
-    for (metric_case const& m : {kMetrics[0], kMetrics[2]}) {
-      for (layout const& how : {aligned_heads(3), odd_heads(3)}) {
+    for (metric_case const& m : part_of({kMetrics[0], kMetrics[2]})) {
+      for (layout const& how : part_of({aligned_heads(3), odd_heads(3)})) {
         expect_update<T>(
             set, labels, s, m, how,
             [&](reference_options const& o, std::size_t p, matrix const& got) {
@@ -605,8 +607,8 @@ TYPED_TEST(update, small_weights_exact) {
 // zeros, one cluster has nothing else, and another one is empty.
 TYPED_TEST(update, small_options_match_the_oracle) {
   using T = TypeParam;
-  for (shape const& s : {shape{900, 11, 24}, shape{4000, 64, 45}}) {
-    for (bool const weighted : {false, true}) {
+  for (shape const& s : part_of({shape{900, 11, 24}, shape{4000, 64, 45}})) {
+    for (bool const weighted : part_of({false, true})) {
       SCOPED_TRACE(text(s, weighted ? ", weighted" : ""));
       problem_set set = normal_problems<T>(3, s, 240, weighted);
       std::vector<labels_vector> labels;
@@ -617,8 +619,8 @@ TYPED_TEST(update, small_options_match_the_oracle) {
           for (std::int64_t e = 0; e < s.d; ++e) set.x[p](i, e) = 0;
         }
       }
-      for (metric_case const& m : kMetrics) {
-        for (layout const& how : {aligned_heads(3), odd_heads(3)}) {
+      for (metric_case const& m : part_of(kMetrics)) {
+        for (layout const& how : part_of({aligned_heads(3), odd_heads(3)})) {
           auto const run = expect_update<T>(
               set, labels, s, m, how,
               [&](reference_options const& o, std::size_t p, matrix const& got) {

@@ -206,8 +206,8 @@ TEST(tiles, of_sm90_narrow_to_what_is_left) {
   }
 }
 
-// Shares of sm90: cluster c of `count` begins at unit floor(units c / count), counted in whole point
-// tiles where none is shared.
+// Shares of sm90: cluster c of `count` begins at unit floor(units c / count), counted in whole
+// point tiles where none is shared.
 TEST(tiles, of_sm90_are_shared_evenly) {
   for (std::int64_t const most : {1, 66, 132}) {
     for (std::int64_t tiles = 1; tiles <= 1000; ++tiles) {
@@ -231,8 +231,8 @@ TEST(tiles, of_sm90_are_shared_evenly) {
   }
 }
 
-// Shares are counted in 32 bits, however large a call is; usual calls have a share for each cluster that
-// runs.
+// Shares are counted in 32 bits, however large a call is; usual calls have a share for each cluster
+// that runs.
 TEST(tiles, shares_of_enormous_calls_fit_32_bits) {
   std::int64_t const at_once = 132;
   EXPECT_EQ(sm90_clusters_for(1, 1, at_once), at_once);

@@ -1,9 +1,9 @@
 # The table of launches: cmake -DROOT=<include/flash_kmeans> -P launches.cmake
 #
-# Every kernel under ROOT has one row in ROOT/detail/launches.md, and every row a kernel. The columns that
-# text can confirm are compared with the code: whether a launch asks for an overlap, whether the kernel's
-# file waits for the grid before it, and whether it lets the next grid start. A kernel that overlaps
-# must wait. Prints every offence, then fails if there was one.
+# Every kernel under ROOT has one row in ROOT/detail/launches.md, and every row a kernel. The
+# columns that text can confirm are compared with the code: whether a launch asks for an overlap,
+# whether the kernel's file waits for the grid before it, and whether it lets the next grid start. A
+# kernel that overlaps must wait. Prints every offence, then fails if there was one.
 cmake_minimum_required(VERSION 3.25)
 
 set(offences 0)

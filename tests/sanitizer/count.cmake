@@ -1,5 +1,5 @@
-# Adds up the tests that ran under each tool, prints the sums, and fails where one is smaller than the
-# number in FEWEST: cmake -DOUT=<directory of run.cmake> -DFEWEST=<file> -P count.cmake
+# Adds up the tests that ran under each tool, prints the sums, and fails where one is smaller than
+# the number in FEWEST: cmake -DOUT=<directory of run.cmake> -DFEWEST=<file> -P count.cmake
 #
 # FEWEST has a line `<tool>.<placement> <number>` for each run.
 cmake_minimum_required(VERSION 3.25)

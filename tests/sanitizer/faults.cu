@@ -30,8 +30,8 @@ __global__ void divergent_kernel(float* to) {
   to[threadIdx.x] = 1;
 }
 
-// The 16 bytes that hold the buffer's first element when its end is aligned, and the 16 bytes before
-// the buffer when its start is.
+// The 16 bytes that hold the buffer's first element when its end is aligned, and the 16 bytes
+// before the buffer when its start is.
 float const* before_start(device_support::device_buffer<float> const& values) {
   auto const address = reinterpret_cast<std::uintptr_t>(values.data());
   return reinterpret_cast<float const*>(address % 16 != 0 ? address / 16 * 16 : address - 16);

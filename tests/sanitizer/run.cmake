@@ -3,13 +3,13 @@
 #         -DOUT=<directory> -P run.cmake
 #
 # RUN       the tool, and where device buffers lie in their allocations (device_buffer.hpp)
-# PART      of PARTS: the share of the program's small tests, by GoogleTest's sharding
+# FILTER    the program's tests that run, as GoogleTest's filter
 # PLAIN     the program has no tests of GoogleTest; it counts as one
 # ARGUMENT  is given to the program
 # PLANTED   the program holds a fault that the tool must report
 #
-# Passes when the program succeeded and the tool reported nothing, and then writes the number of tests
-# that ran to OUT/<tool>.<placement>/<name>.count. The log is kept beside it.
+# Passes when the program succeeded and the tool reported nothing, and then writes the number of
+# tests that ran to OUT/<tool>.<placement>/<name>.count. The log is kept beside it.
 cmake_minimum_required(VERSION 3.25)
 
 string(REPLACE ":" ";" RUN "${RUN}")
@@ -46,16 +46,11 @@ set(options --tool ${tool} --error-exitcode 86 --print-limit 20)
 if(tool STREQUAL memcheck)
   list(APPEND options --report-api-errors no --padding 4096)
 endif()
-set(suppressions ${CMAKE_CURRENT_LIST_DIR}/${tool}.supp.xml)
-if(EXISTS ${suppressions})
-  list(APPEND options --suppressions ${suppressions})
-endif()
 
 set(environment FLASH_KMEANS_BUFFERS=${placement} FLASH_KMEANS_REQUIRE_GPU=1)
 set(arguments ${ARGUMENT})
-if(DEFINED PARTS)
-  list(APPEND environment GTEST_TOTAL_SHARDS=${PARTS} GTEST_SHARD_INDEX=${PART})
-  list(APPEND arguments --gtest_filter=*small_*)
+if(FILTER)
+  list(APPEND arguments "--gtest_filter=${FILTER}")
 endif()
 
 string(TIMESTAMP begin %s)

@@ -95,8 +95,8 @@ struct launch_options {
   bool resident = false;
 };
 
-// A function of the driver, found at run time so that programs need not link libcuda; null where the
-// driver has none. version: of CUDA, in which the function has this signature.
+// A function of the driver, found at run time so that programs need not link libcuda; null where
+// the driver has none. version: of CUDA, in which the function has this signature.
 template <class Function>
 Function driver_function(char const* name, [[maybe_unused]] int version) {
   void* function = nullptr;
@@ -150,8 +150,8 @@ void allow_shared_bytes(void (*kernel)(Params), char const* name, std::size_t by
   if (bytes > kAlwaysAllowed) allow_all_shared_bytes(reinterpret_cast<void const*>(kernel), name);
 }
 
-// Whether kernels may be launched with programmatic dependent launch, in the whole program. Tests turn
-// it off: results must not depend on it.
+// Whether kernels may be launched with programmatic dependent launch, in the whole program. Tests
+// turn it off: results must not depend on it.
 inline std::atomic<bool> programmatic_launch_enabled{true};
 
 inline constexpr std::int64_t kMostBlocks = 2147483647;
@@ -206,10 +206,10 @@ std::int64_t blocks_of_multiprocessor(void (*kernel)(Params), char const* name, 
   return of_multiprocessor;
 }
 
-// Multiprocessors that run what is launched into a stream now, or captured from it: those of its green
-// context if it has one. The attribute of the device does not tell (it does tell of a limit of MPS),
-// and a cooperative launch that is too large for a green context is refused when it is launched but
-// never ends when it was captured.
+// Multiprocessors that run what is launched into a stream now, or captured from it: those of its
+// green context if it has one. The attribute of the device does not tell (it does tell of a limit
+// of MPS), and a cooperative launch that is too large for a green context is refused when it is
+// launched but never ends when it was captured.
 inline std::int64_t multiprocessors_of([[maybe_unused]] cudaStream_t stream) {
 #if CUDART_VERSION >= 12040
   static auto const context_of = driver_function<PFN_cuStreamGetCtx_v9020>("cuStreamGetCtx", 9020);

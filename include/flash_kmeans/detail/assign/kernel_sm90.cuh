@@ -13,8 +13,8 @@
 // memory while all centroids pass, where their chunks fit; else chunks of points and centroids pass
 // together, and two blocks form a cluster that shares the centroids. A type with Pieces > 1 (float
 // as three bfloat16) multiplies every chunk once for each pair of pieces that matters, and adds up
-// turns in registers: tensor cores truncate, so few products may pass through one accumulator. float
-// of few features has no pieces here: their pairs are features (operand.cuh).
+// turns in registers: tensor cores truncate, so few products may pass through one accumulator.
+// float of few features has no pieces here: their pairs are features (operand.cuh).
 //
 // Shared memory:
 //   points     x_slots x turn_chunks x Pieces x [points][128 bytes], swizzled by TMA (resident)
@@ -374,8 +374,8 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(FLASH_KMEANS_HAS_WGMMA ? kSm90Threads
                                : sm90_find_share<kSm90Threads<Pieces>, Screens>(p, scalars);
   sm90_work const work = share.work;
   if (l.cluster > 1) ptx::cluster_sync();
-  // Without a status or a screen this comes before the wait of the thread that loads centroids, so two
-  // grids before the next one may be at work: see launches.md.
+  // Without a status or a screen this comes before the wait of the thread that loads centroids, so
+  // two grids before the next one may be at work: see launches.md.
   ptx::let_next_grid_start();
   // Divisions that are needed at the end, by threads that have nothing to do.
   int const which = static_cast<int>(threadIdx.x) - 64;

@@ -7,8 +7,8 @@
 
 namespace flash_kmeans::detail {
 
-// One step of an assignment kernel: n points against k centroids over d features; `stages` steps are
-// in flight.
+// One step of an assignment kernel: n points against k centroids over d features; `stages` steps
+// are in flight.
 struct tile {
   int n, k, d, stages;
 };
@@ -19,7 +19,8 @@ inline constexpr tile kSimtTile{128, 128, 16, 1};
 inline constexpr tile kSimtTileDouble{64, 64, 16, 1};
 
 // sm80: 4 warps of 64 x 64. Three stages keep the block within 99 KiB (every GPU since Ampere) and
-// two blocks on an SM of A100 and H100, so that one block's epilogue runs under the other's products.
+// two blocks on an SM of A100 and H100, so that one block's epilogue runs under the other's
+// products.
 inline constexpr tile kSm80Tile{128, 128, 64, 3};
 
 // sm90: warpgroups of 64 points each search for the best while others multiply. One piece: three
@@ -34,8 +35,8 @@ inline constexpr int kSm90Centroids = Pieces == 1 ? 192 : 128;
 template <int Pieces>
 inline constexpr int kSm90Threads = 128 * (1 + kSm90Groups<Pieces>);
 
-// Operands come in chunks of 128 bytes a row. A warpgroup multiplies up to this many before it hands
-// the tensor cores over; they make a stage of the ring.
+// Operands come in chunks of 128 bytes a row. A warpgroup multiplies up to this many before it
+// hands the tensor cores over; they make a stage of the ring.
 template <int Pieces>
 inline constexpr int kSm90TurnChunks = Pieces == 1 ? 2 : 1;
 
@@ -131,8 +132,8 @@ struct sm90_shares {
   bool whole_tiles;  // no point tile is shared
 };
 
-// Clusters among which the units of a call, (point tile, centroid tile), are divided: as many as run at
-// once, and more where a share would have more units than the kernel counts in 32 bits.
+// Clusters among which the units of a call, (point tile, centroid tile), are divided: as many as
+// run at once, and more where a share would have more units than the kernel counts in 32 bits.
 constexpr std::int64_t sm90_clusters_for(std::int64_t point_tiles, std::int64_t k_tiles,
                                          std::int64_t at_once) {
   constexpr std::int64_t kMostUnits = std::int64_t{1} << 30;
@@ -188,8 +189,8 @@ constexpr bool screen_pays_double(std::int64_t n, std::int64_t k, std::int64_t d
 // Centroids that a point may ask for at once: two a lane of the warp that sorts them.
 inline constexpr int kMaxNearest = 64;
 
-// How a search for several nearest centroids is divided: its blocks, each with lists of its own, and
-// parts that the centroids are cut into where there are few points.
+// How a search for several nearest centroids is divided: its blocks, each with lists of its own,
+// and parts that the centroids are cut into where there are few points.
 struct nearest_j_lists {
   std::int64_t blocks, parts, part_tiles;
 };

@@ -90,9 +90,9 @@ class centroid_update {
 
   // One update of the masters. operand: where they are made ready, in Form, for the next assignment.
   // state: problems that have converged keep their masters, and the others end an iteration.
-  // far(distances, wanted, first, problems, stream) computes distances to the own centroids, in a group
-  // of problems, for empty clusters that take far points, whose labels change meanwhile (where
-  // clusters are balanced, only in a copy).
+  // far(distances, wanted, first, problems, stream) computes distances to the own centroids, in a
+  // group of problems, for empty clusters that take far points, whose labels change meanwhile
+  // (where clusters are balanced, only in a copy).
   template <class Form, class Far>
   void queue(std::int32_t* labels, cluster_index const& index, operand_params<T> const& operand,
              convergence_state const& state, Far&& far, cudaStream_t stream) const {
