@@ -565,7 +565,9 @@ TYPED_TEST(fit, small_workspace_bytes_per_point) {
       for (double const tolerance : part_of({0.0, 1e-4})) {
         SCOPED_TRACE(
             text("b ", s.b, ", n ", s.n, ", k ", s.k, ", d ", s.d, ", tolerance ", tolerance));
-        auto const x = fk::matrix_view<T const>::batched(nullptr, s.b, s.n, s.d);
+        // An aligned address, which is not read.
+        auto const x =
+            fk::matrix_view<T const>::batched(reinterpret_cast<T const*>(256), s.b, s.n, s.d);
         auto const c = fk::matrix_view<float>::batched(nullptr, s.b, s.k, s.d);
         auto const bytes = static_cast<double>(fk::fit_workspace_bytes(x, c, given(10, tolerance)));
         auto const problems = static_cast<double>(s.b);

@@ -289,9 +289,8 @@ results all_queries(batch const& data, fk::assign_kernel kernel, bool async) {
       add(to, name + "inertia", async ? sums.download() : std::vector<double>{total});
     }
   }
-  for (fk::init_method const method :
-       part_of({fk::init_method::random, fk::init_method::kmeans_plus_plus,
-                fk::init_method::kmeans_parallel})) {
+  for (fk::init_method const method : {fk::init_method::random, fk::init_method::kmeans_plus_plus,
+                                       fk::init_method::kmeans_parallel}) {
     fk::fit_options options;
     options.init = method;
     options.seed = 5;

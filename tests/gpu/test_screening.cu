@@ -57,7 +57,8 @@ problem_set different_problems(shape const& s, std::uint64_t seed) {
 }
 
 TYPED_TEST(screening, small_fits_are_as_without) {
-  for (shape const& s : part_of({shape{300, 20, 24}, shape{260, 70, 130}, shape{150, 40, 300}})) {
+  for (shape const& s :
+       part_of({shape{sized(300, 130), 20, 24}, shape{260, 70, 130}, shape{150, 40, 300}})) {
     problem_set const set = different_problems<TypeParam>(s, 501);
     for (metric_case const& m : part_of(kMetrics)) {
       for (double const tolerance : part_of({0.0, 1e-3})) {
@@ -94,7 +95,7 @@ TYPED_TEST(screening, large_fits_are_as_without) {
 }
 
 TYPED_TEST(screening, small_policies_and_points_that_are_not_finite) {
-  problem_set const s = mixed_problems<TypeParam>(400, 521);
+  problem_set const s = mixed_problems<TypeParam>(sized(400, 150), 521);
   for (policy_case const& policy : part_of(kPolicies)) {
     for (double const ratio : part_of({0.0, 1.3})) {
       SCOPED_TRACE(text(policy.name, ", ratio ", ratio));
@@ -124,7 +125,7 @@ TYPED_TEST(screening, small_seedings_are_as_without) {
 // A plan whose points stay and whose centroids are others, and the other way round.
 TYPED_TEST(screening, small_plans_with_unchanged_points_and_centroids) {
   using T = TypeParam;
-  shape const s{500, 30, 48};
+  shape const s{sized(500, 130), sized(30, 10), 48};
   problem_set const first = different_problems<TypeParam>(s, 541),
                     second = different_problems<TypeParam>(s, 542);
   fk::fit_options const what = given(5, 0);

@@ -503,7 +503,7 @@ TYPED_TEST(update, small_float) {
 
 TYPED_TEST(update, small_twenty_runs_give_the_same_bits) {
   using T = TypeParam;
-  for (shape const& s : part_of({shape{20000, 3, 10}, shape{5000, 400, 64}})) {
+  for (shape const& s : part_of({shape{sized(20000, 2000), 3, 10}, shape{5000, 400, 64}})) {
     matrix const x = normal_points(s.n, s.d, 141), c = normal_points(s.k, s.d, 142);
     std::vector<std::int32_t> const labels = random_labels(s.n, s.k, 143);
     auto const first = run_update<T>(x, labels, c);
@@ -649,7 +649,7 @@ TYPED_TEST(update, small_options_match_the_oracle) {
 // What is asked for does not change what is computed.
 TYPED_TEST(update, small_every_output_is_optional) {
   using T = TypeParam;
-  std::int64_t const n = 2000, k = 37, d = 24;
+  std::int64_t const n = sized(2000, 300), k = 37, d = 24;
   matrix const x = normal_points(n, d, 151), c = normal_points(k, d, 152);
   std::vector<std::int32_t> const labels = random_labels(n, k, 153);
   auto const all = run_update<T>(x, labels, c);
