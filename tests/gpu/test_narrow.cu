@@ -508,20 +508,6 @@ TYPED_TEST(narrow, small_a_workspace_that_is_too_small_is_refused) {
 
 // --- Plans and graphs ----------------------------------------------------------------------------
 
-class own_stream {
- public:
-  own_stream() {
-    FLASH_KMEANS_CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
-  }
-  ~own_stream() { cudaStreamDestroy(stream_); }
-  own_stream(own_stream const&) = delete;
-  own_stream& operator=(own_stream const&) = delete;
-  operator cudaStream_t() const { return stream_; }
-
- private:
-  cudaStream_t stream_ = nullptr;
-};
-
 // Buffers of a fit that stay where they are while their contents change, and a fit of one of two
 // batches by itself.
 template <class T>
