@@ -201,6 +201,9 @@ INSTANTIATE_TEST_SUITE_P(
                  "centroids.rows (k) is -1"},
         bad_case{"k over 2^31-1", kAll, [](arguments& a) { a.c.rows = kTooMany; },
                  "centroids.rows (k) is 2147483648"},
+        bad_case{"k beyond what is counted in 32 bits", kAll,
+                 [](arguments& a) { a.c.rows = 2147483393; },
+                 "centroids.rows (k) is 2147483393, must be at most 2147483392"},
         // One problem of which only k rows are looked at: only k > n is wrong with it.
         bad_case{"k above n", kFit | kInit,
                  [](arguments& a) {

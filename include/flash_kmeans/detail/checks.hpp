@@ -20,6 +20,8 @@ inline namespace FLASH_KMEANS_ABI_HOST {
 inline constexpr std::int64_t kMaxRows = std::numeric_limits<std::int32_t>::max();
 // Kernels count features in 32 bits, in steps of up to 4096.
 inline constexpr std::int64_t kMaxCols = kMaxRows - 4095;
+// Kernels count centroids in 32 bits, in steps of up to 256.
+inline constexpr std::int64_t kMaxCentroids = kMaxRows - 255;
 
 template <class T>
 void check_pointer(T const* pointer, std::string const& argument) {
@@ -71,6 +73,8 @@ void check_shapes(matrix_view<P> const& x, matrix_view<C> const& c,
                   std::string const& name = "centroids", std::string const& rows = "k") {
   check_shape(x, "x", "n", "d");
   check_shape(c, name, rows, "d");
+  if (rows == "k" && c.rows > kMaxCentroids)
+    throw_invalid(name + ".rows (k)", c.rows, "must be at most 2147483392");
   if (c.cols != x.cols) {
     throw_invalid(name + ".cols (d)", c.cols, "must equal x.cols (" + std::to_string(x.cols) + ")");
   }

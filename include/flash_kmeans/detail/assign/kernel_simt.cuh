@@ -112,9 +112,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(kSimtThreads, std::is_same_v<T, doubl
     acc const* const bias = p.bias + b * p.bias_stride;
 
     Search search(p, search_space, rows);
-    // Counted down, since k0 + t.k may not fit in 32 bits.
-    for (std::int32_t left = unit.last - unit.first; left > 0; left -= t.k) {
-      std::int32_t const k0 = unit.last - left;
+    for (std::int32_t k0 = unit.first; k0 < unit.last; k0 += t.k) {
       acc dot[kN][kK] = {};
       points next_x;
       centroids next_c;

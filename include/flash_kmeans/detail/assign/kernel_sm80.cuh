@@ -230,11 +230,11 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(FLASH_KMEANS_HAS_MMA_SYNC ? kSm80Thre
     sm80_loader<T, true> const c(p.c.problem(b), p.c.ld);
     float const* const bias = p.bias + b * p.bias_stride;
     // What is loaded next: step `load_step` of centroid tile `load_tile`.
-    std::int32_t const first_tile = unit.first / t.k, end_tile = (unit.last - 1) / t.k + 1;
+    std::int32_t const first_tile = unit.first / t.k;
     std::int32_t load_tile = first_tile;
     int load_step = 0, load_stage = 0;
     auto load_next = [&] {
-      if (load_tile < end_tile) {
+      if (load_tile * t.k < unit.last) {
         std::int32_t const k0 = load_tile * t.k, d0 = load_step * t.d;
         if (!resident || load_tile == first_tile) {
           x.load(xs + (resident ? load_step : load_stage) * sm80_shared::kPointBytes, d0, rows,
@@ -261,7 +261,7 @@ FLASH_KMEANS_KERNEL void __launch_bounds__(FLASH_KMEANS_HAS_MMA_SYNC ? kSm80Thre
     float dot[kMRows][kNCols][4] = {};
     std::int32_t at_tile = first_tile;
     int at_step = 0, stage = 0;
-    while (at_tile < end_tile) {
+    while (at_tile * t.k < unit.last) {
       ptx::cp_async_wait<kStages - 2>();
       // The stage is here for all, and all are done with the one that load_next fills.
       __syncthreads();
