@@ -172,13 +172,13 @@ std::size_t fit_workspace_bytes(matrix_view<P> const& x, matrix_view<C> const& c
 ///
 /// @param[in] x device, [b][n][d], any strides of matrix_view; __half, __nv_bfloat16, float,
 ///     double, std::int8_t, std::uint8_t or __nv_fp8_e4m3, aligned to its element; d >= 1,
-///     1 <= k <= n <= 2^31-1. Rows that start on multiples of 16 bytes are read fastest; others,
-///     and float points on Hopper, are packed once per fit (see predict_workspace_bytes). The three
-///     types of one byte are converted once per fit to half, which holds each of their values
-///     exactly: results are, to the bit, those of half points of the same values. That costs one
-///     read of the points, and a write of 2 bytes a value into the workspace, d rounded up to a
-///     multiple of 8. A point with a NaN or an infinity gets label 0 and counts nowhere, see
-///     fit_status::non_finite.
+///     1 <= k <= n <= 2^31-1, k <= 2^31-256. Rows that start on multiples of 16 bytes are read
+///     fastest; others, and float points on Hopper, are packed once per fit (see
+///     predict_workspace_bytes). The three types of one byte are converted once per fit to half,
+///     which holds each of their values exactly: results are, to the bit, those of half points of
+///     the same values. That costs one read of the points, and a write of 2 bytes a value into the
+///     workspace, d rounded up to a multiple of 8. A point with a NaN or an infinity gets label 0
+///     and counts nowhere, see fit_status::non_finite.
 /// @param[in,out] centroids device, [b][k][d], float (double for double points), any strides that
 ///     keep problems apart. Read under init_method::given, written always. These are the masters:
 ///     sums and means are never rounded to half. For half and bfloat16 points each assignment
@@ -271,7 +271,7 @@ class fit_plan {
   /// Throws std::invalid_argument and cuda_error as fit_async does.
   fit_plan(matrix_view<T const> const& x, matrix_view<centroid_t<T>> const& centroids,
            fit_outputs const& outputs, fit_options const& options, execution const& exec)
-      : device_(detail::current_device()), fit_(laid_out(x, centroids, outputs, options, exec)) {
+      : fit_(laid_out(x, centroids, outputs, options, exec)), device_(detail::current_device()) {
     fit_.prepare();
   }
 
@@ -342,9 +342,9 @@ class fit_plan {
         stream, unchanged, [](int) { return false; }, loops);
   }
 
-  int device_;
   bool ran_ = false;
   detail::best_of<T> fit_;
+  int device_;                  // asked for after the arguments were checked
   detail::graph graphs_[2][2];  // by what is unchanged: points, centroids
 };
 
