@@ -1,6 +1,6 @@
-// Launches and lifetimes: programmatic dependent launch changes no bit, many calls at once do not
-// disturb each other, failures leave nothing behind, and plans, streams with few multiprocessors
-// and device resets work.
+// Launches and lifetimes. Programmatic dependent launch changes no bit of a result. Calls from many
+// threads do not disturb each other. Failures leave nothing behind. Plans, streams with few
+// multiprocessors and device resets work.
 #include <cuda.h>
 #include <cudaTypedefs.h>
 
@@ -197,8 +197,8 @@ class narrow_stream {
   bool succeeded_ = false;
 };
 
-// Waits for work that would never end if more blocks waited for each other than run at once; ends
-// the program in that case, since nothing else can.
+// Waits for the stream. If blocks wait for others that cannot start, the work never ends: then this
+// ends the program, since nothing else can.
 void expect_it_ends(cudaStream_t stream) {
   auto const deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   while (cudaStreamQuery(stream) == cudaErrorNotReady) {
@@ -354,7 +354,7 @@ TYPED_TEST(launch, refused_calls_between_good_ones) {
   }
 }
 
-// --- Many calls at once --------------------------------------------------------------------------
+// --- Calls from many threads ---------------------------------------------------------------------
 
 // 320 fits of five kinds on eight threads and streams have the bits of the same fit alone.
 TYPED_TEST(launch, concurrent_fits_have_the_bits_of_fits_alone) {

@@ -132,8 +132,9 @@ struct sm90_shares {
   bool whole_tiles;  // no point tile is shared
 };
 
-// Clusters among which the units of a call, (point tile, centroid tile), are divided: as many as
-// run at once, and more where a share would have more units than the kernel counts in 32 bits.
+// Number of thread block clusters that share the units (point tile, centroid tile) of a call. It is
+// at_once, the number that the GPU runs at the same time, unless one of them would then have more
+// units than the kernel can count in 32 bits.
 constexpr std::int64_t sm90_clusters_for(std::int64_t point_tiles, std::int64_t k_tiles,
                                          std::int64_t at_once) {
   constexpr std::int64_t kMostUnits = std::int64_t{1} << 30;

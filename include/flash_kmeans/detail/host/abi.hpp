@@ -34,11 +34,11 @@
   FLASH_KMEANS_ABI_HOST_SECOND((FLASH_KMEANS_ABI_HOST_IS_##value name, , ))
 #define FLASH_KMEANS_ABI_HOST_IF(macro, name) FLASH_KMEANS_ABI_HOST_IF_(macro, name)
 
-// Concatenates five parts of a name, any of which may be empty.
+// Joins five parts into one name. A part may be empty.
 #define FLASH_KMEANS_ABI_HOST_JOIN_(a, b, c, d, e) a##b##c##d##e
 #define FLASH_KMEANS_ABI_HOST_JOIN(a, b, c, d, e) FLASH_KMEANS_ABI_HOST_JOIN_(a, b, c, d, e)
 
-// The vector instructions, each of which includes those below it.
+// The widest vector instructions. Of one architecture, each set includes those named after it.
 #if defined(__AVX512F__)
 #define FLASH_KMEANS_ABI_HOST_VECTORS avx512f
 #elif defined(__AVX2__)
