@@ -57,7 +57,7 @@ class small_fit {
     p.iterations = iterations;
     // FMA units need more registers than the kernel of few threads has.
     constexpr std::uint32_t kFew = is_half_v<T> ? kSmallFewestThreads : kSmallThreads;
-    std::int64_t const b = x_.batch_count(), at_once = 2147483647 / layout_.blocks;
+    std::int64_t const b = x_.batch_count(), at_once = kMostBlocks / layout_.blocks;
     for (p.first = 0; p.first < b; p.first += at_once) {
       launch(layout_.threads > kFew ? small_kernel<T, kSmallThreads> : small_kernel<T, kFew>,
              "small_kernel", std::min(at_once, b - p.first) * layout_.blocks,
